@@ -1,0 +1,143 @@
+"""Diagnostics are values: severity, code, place, message, hint. One mistake of a user gives one diagnostic."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dsjobs.marks import Position, Source
+
+Severity = Literal["error", "warning"]
+
+# Every code and what it means. The hundreds are the stage: 0 the file, 1 its schema, 2 names and templates, 3 the
+# graph, 4 what a backend finds before anything runs.
+CODES: dict[str, str] = {
+    "DSJ001": "the file cannot be read",
+    "DSJ002": "the file is not UTF-8 text",
+    "DSJ003": "the file is not valid YAML",
+    "DSJ004": "a key stands twice in one mapping",
+    "DSJ005": "an alias expands too far, or into itself",
+    "DSJ006": "a value is nested too deeply",
+    "DSJ007": "a number with leading zeros is read as text",
+    "DSJ008": "a YAML tag or key that a job file cannot have",
+    "DSJ101": "a value has the wrong type",
+    "DSJ102": "a value is not one of those allowed",
+    "DSJ103": "a required key is missing",
+    "DSJ104": "a key is unknown",
+    "DSJ105": "a key of the language that this version does not run yet",
+    "DSJ106": "a value breaks a limit or a pattern",
+    "DSJ107": "keys that exclude each other, or none of them",
+    "DSJ108": "a contract or a variable's schema is not a valid JSON Schema",
+    "DSJ201": "a template has a syntax error",
+    "DSJ202": "a template uses an unknown name",
+    "DSJ203": "a template uses a job that is not in needs",
+    "DSJ204": "a template uses an output that the needed job does not declare",
+    "DSJ205": "a template uses something that is not allowed there",
+    "DSJ206": "a template cannot be evaluated",
+    "DSJ207": "a variable has no value, or a wrong one",
+    "DSJ208": "an input has a value that cannot be sent",
+    "DSJ209": "an environment, a project or a connector is unknown",
+    "DSJ301": "two jobs have the same name",
+    "DSJ302": "needs names an unknown job",
+    "DSJ303": "jobs need each other in a circle",
+    "DSJ401": "a notebook or a project is not where the job says",
+    "DSJ402": "a notebook cannot be run as it is",
+    "DSJ403": "a deprecated or doubtful setting",
+    "DSJ404": "the environment's backend cannot do what the job asks",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `position` is None only where there is no file to point at (the command line, a backend)."""
+
+    code: str
+    message: str
+    position: Position | None = None
+    hint: str | None = None
+    severity: Severity = "error"
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity == "error"
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape that `-o json` prints."""
+        place = self.position
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "hint": self.hint,
+            "file": place.file if place else None,
+            "line": place.line if place else None,
+            "column": place.column if place else None,
+        }
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Sorted by place, then by code; those without a place come last."""
+    last = ("\U0010ffff", 0, 0)
+    return sorted(set(diagnostics), key=lambda d: (d.position or last, d.code, d.message))
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    return any(diagnostic.is_error for diagnostic in diagnostics)
+
+
+def text(diagnostic: Diagnostic, sources: Sequence[Source] = ()) -> str:
+    """A diagnostic as the terminal shows it: the place and message, the line with a caret, the hint."""
+    place = f"{diagnostic.position}: " if diagnostic.position else ""
+    lines = [f"{place}{diagnostic.severity}: {diagnostic.message} [{diagnostic.code}]"]
+    lines += _excerpt(diagnostic.position, sources)
+    if diagnostic.hint:
+        lines.append(f"  hint: {diagnostic.hint}")
+    return "\n".join(lines)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint with the nearest known name, the list when it is short, or nothing."""
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or [
+        candidate for candidate in names if candidate.casefold() == name.casefold()
+    ]
+    if near:
+        return f"did you mean '{near[0]}'?"
+    if 0 < len(names) <= 12:
+        return "known: " + ", ".join(names)
+    return None
+
+
+_EXCERPT_WIDTH = 160
+
+
+def _excerpt(position: Position | None, sources: Sequence[Source]) -> list[str]:
+    source = next((s for s in sources if position and s.name == position.file), None)
+    if position is None or source is None:
+        return []
+    line = source.line(position.line)
+    if not line.strip():
+        return []
+    start = 0
+    if position.column > _EXCERPT_WIDTH - 20:
+        start = position.column - _EXCERPT_WIDTH // 2
+    shown = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line[start : start + _EXCERPT_WIDTH])
+    before = shown[: position.column - 1 - start]
+    return [f"  {shown}", f"  {_blank(before)}^"]
+
+
+def _blank(text: str) -> str:
+    """As many columns of white space as `text` takes in a terminal."""
+    return "".join(
+        "\t"
+        if c == "\t"
+        else "  "
+        if unicodedata.east_asian_width(c) in "WF"
+        else ""
+        if unicodedata.combining(c)
+        else " "
+        for c in text
+    )

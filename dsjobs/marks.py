@@ -1,0 +1,132 @@
+"""Containers that remember where they were written: the data of a YAML file with the place of every key and value.
+
+A `MarkedMap` is a dict and a `MarkedList` a list, so code that only wants the data sees plain data. The places are packed
+into one integer an entry, because a file of 100,000 jobs has a million of them and nearly none is ever asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Position(NamedTuple):
+    """A place in a text file. `line` and `column` count from 1; a column is a character, not a byte."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Source:
+    """A text file as it was read: the name that messages show, and its text."""
+
+    __slots__ = ("_lines", "name", "text")
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self._lines: list[str] | None = None
+
+    @property
+    def start(self) -> Position:
+        return Position(self.name, 1, 1)
+
+    def line(self, number: int) -> str:
+        """The text of a line, without its end; empty where the file has no such line."""
+        if self._lines is None:
+            self._lines = self.text.splitlines()
+        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+
+
+# Line and column (from 0) of a key and of its value, in one integer: 28 bits a line, 20 bits a column.
+_COLUMN_BITS, _LINE_BITS = 20, 28
+_PLACE_BITS = _COLUMN_BITS + _LINE_BITS
+_PLACE_MASK = (1 << _PLACE_BITS) - 1
+_COLUMN_MASK = (1 << _COLUMN_BITS) - 1
+
+
+def pack(line: int, column: int) -> int:
+    """A place (counted from 0) as one integer; columns past a million are clipped."""
+    return line << _COLUMN_BITS | min(column, _COLUMN_MASK)
+
+
+def pack_pair(key: int, value: int) -> int:
+    """The packed places of a key and of its value as one integer."""
+    return key << _PLACE_BITS | value
+
+
+def unpack(source: Source, place: int) -> Position:
+    """The position that `pack` packed, counted from 1."""
+    return Position(source.name, (place >> _COLUMN_BITS) + 1, (place & _COLUMN_MASK) + 1)
+
+
+class MarkedMap(dict[str, Any]):
+    """A mapping from a file. `marks` holds a packed pair of places for each key, in the order of the keys."""
+
+    __slots__ = ("marks", "place", "source")
+
+    source: Source
+    place: int
+    marks: list[int]
+
+    def position(self) -> Position:
+        """Where the mapping begins."""
+        return unpack(self.source, self.place)
+
+    def key_position(self, key: str) -> Position:
+        """Where `key` stands. The mapping's own position when it has no such key."""
+        pair = self._pair(key)
+        return self.position() if pair is None else unpack(self.source, pair >> _PLACE_BITS)
+
+    def value_position(self, key: str) -> Position:
+        """Where the value of `key` begins. The mapping's own position when it has no such key."""
+        pair = self._pair(key)
+        return self.position() if pair is None else unpack(self.source, pair & _PLACE_MASK)
+
+    def _pair(self, key: str) -> int | None:
+        for mark, name in zip(self.marks, self, strict=False):
+            if name == key:
+                return mark
+        return None
+
+
+class MarkedList(list[Any]):
+    """A sequence from a file. `marks` holds the packed place of each item."""
+
+    __slots__ = ("marks", "place", "source")
+
+    source: Source
+    place: int
+    marks: list[int]
+
+    def position(self) -> Position:
+        """Where the sequence begins."""
+        return unpack(self.source, self.place)
+
+    def item_position(self, index: int) -> Position:
+        """Where item `index` begins."""
+        return unpack(self.source, self.marks[index])
+
+    def positioned(self) -> Iterator[tuple[Any, Position]]:
+        """Each item with its position."""
+        return ((item, unpack(self.source, mark)) for item, mark in zip(self, self.marks, strict=True))
+
+
+def position_at(data: Any, path: tuple[str | int, ...], *, of_key: bool = False) -> Position | None:
+    """The position of the value (or, with `of_key`, of the key) at `path` below `data`; the deepest known place on the
+    way when `path` leaves the data. None when `data` has no marks at all."""
+    position = data.position() if isinstance(data, MarkedMap | MarkedList) else None
+    for depth, key in enumerate(path):
+        if isinstance(data, MarkedMap) and isinstance(key, str) and key in data:
+            last = depth == len(path) - 1
+            position = data.key_position(key) if last and of_key else data.value_position(key)
+        elif isinstance(data, MarkedList) and isinstance(key, int) and 0 <= key < len(data):
+            position = data.item_position(key)
+        else:
+            return position
+        data = data[key]
+    return position

@@ -1,0 +1,252 @@
+"""The nouns of dsjobs, on one page: frozen dataclasses with plain fields. Functions that work on them live with their stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from dsjobs.marks import MarkedMap, Position
+
+Contract = Mapping[str, Any]
+"""What an output must look like: a JSON Schema (draft 2020-12); empty for anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A declared variable. `schema` is a JSON Schema that its final value must satisfy."""
+
+    name: str
+    schema: Mapping[str, Any]
+    has_default: bool
+    default: Any
+    description: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class VariableValue:
+    """The final value of a variable and the layer that it came from, e.g. `--var` or `jobs.yaml:7:11`."""
+
+    value: Any
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFields:
+    """What a job, or a `defaults` block, says: raw values, templates not yet rendered; None or empty where it is silent.
+
+    `written` is the mapping in the file: it gives the position of each value.
+    """
+
+    written: MarkedMap
+    name: str = ""
+    description: str = ""
+    project: str | None = None
+    notebook: str | None = None
+    cell: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Contract] = field(default_factory=dict)
+    spec: str | None = None
+    spark_connector: str | None = None
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A place to run: a backend with the names that stand for its projects and connectors."""
+
+    name: str
+    backend: str
+    projects: Mapping[str, str]
+    spark_connectors: Mapping[str, str]
+    variables: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    defaults: JobFields
+    written: MarkedMap
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A job file, read and checked. `folder` is where it lies: relative paths in it start there."""
+
+    name: str
+    description: str
+    file: str
+    digest: str
+    variables: Mapping[str, Variable]
+    environments: Mapping[str, Environment]
+    default_environment: str | None
+    defaults: JobFields
+    max_parallel: int | None
+    jobs: tuple[JobFields, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a job asks of a backend: the body and path of Project.Execute, in dsjobs' own names.
+
+    Page: DataSphere API v2, REST, Project.Execute. Exactly one of `notebook` and `cell` is set. `input_variables` are
+    text, because the page does not say how other values become environment variables.
+    """
+
+    project: str
+    notebook: str | None = None
+    cell: str | None = None
+    input_variables: Mapping[str, str] = field(default_factory=dict)
+    output_variable_names: tuple[str, ...] = ()
+    spec: str | None = None
+    spark_connector: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The notebook, or the cell, that runs."""
+        return self.notebook or self.cell or ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The request in the API's own terms; what is not set is left out."""
+        body: dict[str, Any] = {
+            "projectId": self.project,
+            "notebookId": self.notebook,
+            "cellId": self.cell,
+            "inputVariables": dict(self.input_variables) or None,
+            "outputVariableNames": list(self.output_variable_names) or None,
+            "spec": self.spec,
+            "sparkConnectorId": self.spark_connector,
+        }
+        return {key: value for key, value in body.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of one environment, with everything rendered that is known before the run.
+
+    `request.input_variables` holds the inputs whose text is known; `deferred_inputs` the templates of those that depend
+    on other jobs or on the run. `places` are the mappings that its values came from, the job's own first.
+    """
+
+    name: str
+    description: str
+    request: Request
+    deferred_inputs: Mapping[str, Any]
+    outputs: Mapping[str, Contract]
+    needs: tuple[str, ...]
+    places: tuple[MarkedMap, ...]
+
+    def position(self, *path: str) -> Position:
+        """Where the value at `path` (e.g. `"inputs", "ALPHA"`) was written; the job itself where it was not."""
+        for written in self.places:
+            inner: Any = written
+            for key in path[:-1]:
+                inner = inner.get(key) if isinstance(inner, MarkedMap) else None
+            if isinstance(inner, MarkedMap) and (not path or path[-1] in inner):
+                return inner.value_position(path[-1]) if path else inner.position()
+        return self.places[0].position()
+
+
+Action = Literal["run", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job, what the plan will do with it, and why."""
+
+    job: Job
+    action: Action
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do: the jobs in the order in which they would start one after another."""
+
+    name: str
+    file: str
+    digest: str
+    environment: str
+    backend: str
+    settings: Mapping[str, Any]
+    variables: Mapping[str, VariableValue]
+    max_parallel: int
+    jobs: tuple[PlannedJob, ...]
+
+
+class Status(StrEnum):
+    """Where a job stands. `pending` and `running` are not final."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self not in (Status.PENDING, Status.RUNNING)
+
+
+FailureKind = Literal["notebook", "contract", "aborted", "timeout", "lost", "backend", "template"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed. `notebook`: a cell raised or the kernel died; `contract`: it ran, but its outputs are not what
+    was promised; `backend`: it could not be started or watched; `template`: its inputs could not be rendered.
+
+    `cell_number` counts code cells from 1; `line` is the line of that cell's source, from 1.
+    """
+
+    kind: FailureKind
+    message: str
+    hint: str | None = None
+    cell_number: int | None = None
+    cell_id: str | None = None
+    line: int | None = None
+    source_line: str | None = None
+    exception: str | None = None
+    traceback: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of the journal and the manifest; what is not known is left out."""
+        fields: dict[str, Any] = {
+            "kind": self.kind,
+            "message": self.message,
+            "hint": self.hint,
+            "cell_number": self.cell_number,
+            "cell_id": self.cell_id,
+            "line": self.line,
+            "source_line": self.source_line,
+            "exception": self.exception,
+            "traceback": list(self.traceback) or None,
+        }
+        return {key: value for key, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedNotebook:
+    """What a backend that keeps the executed notebook says of it: the path of the file, and the digest of the code that
+    ran (`sha256:…` over the sources of the code cells)."""
+
+    path: str | None
+    code_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One look at a submitted job. Until `done`, only `id` and `poll_after` mean anything.
+
+    `poll_after`: seconds to wait before the next look, where the backend gave a hint. `cancelled`: it ended because it was
+    asked to. `outputs`: what was read, None where the backend cannot return any. Times are seconds since the epoch.
+    """
+
+    id: str
+    done: bool = False
+    failure: Failure | None = None
+    cancelled: bool = False
+    outputs: Mapping[str, Any] | None = None
+    executed: ExecutedNotebook | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    poll_after: float | None = None
