@@ -87,6 +87,13 @@ class MarkedMap(dict[str, Any]):
         pair = self._pair(key)
         return self.position() if pair is None else unpack(self.source, pair & _PLACE_MASK)
 
+    def positioned(self) -> Iterator[tuple[Any, Position]]:
+        """Each value with its position."""
+        return (
+            (item, unpack(self.source, mark & _PLACE_MASK))
+            for item, mark in zip(self.values(), self.marks, strict=True)
+        )
+
     def _pair(self, key: str) -> int | None:
         for mark, name in zip(self.marks, self, strict=False):
             if name == key:

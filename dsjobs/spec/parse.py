@@ -1,0 +1,225 @@
+"""Checked data to Spec: after this stage nothing is a raw dict, and what the schema cannot say has been said.
+
+Only what needs no environment and no value is checked here; `references.py` checks the names in templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dsjobs.diagnostics import Diagnostic, did_you_mean
+from dsjobs.marks import MarkedList, MarkedMap, Position
+from dsjobs.model import Contract, Environment, JobFields, Spec, Variable
+from dsjobs.spec.contracts import schema_problem, violations
+from dsjobs.spec.schema import Checked
+
+_SETTINGS: Mapping[str, frozenset[str]] = {
+    "local": frozenset(),
+    "datasphere": frozenset({"output_store"}),
+    "dask": frozenset(),
+}
+
+
+def parse(checked: Checked, *, file: str, stem: str, digest: str) -> tuple[Spec, list[Diagnostic]]:
+    """The Spec in `checked`, whose data must not be None, with the problems that its parts have.
+
+    `stem`: the pipeline's name where the file gives none. `digest`: of the file's bytes.
+    """
+    data = checked.data
+    if data is None:
+        raise ValueError("a document without data has no Spec")
+    problems: list[Diagnostic] = []
+    variables = {name: _variable(name, data["variables"], problems) for name in data.get("variables", {})}
+    environments = _environments(data, variables, problems)
+    jobs = tuple(_jobs(data, problems))
+    spec = Spec(
+        name=data.get("name", stem),
+        description=data.get("description", ""),
+        file=file,
+        digest=digest,
+        variables=variables,
+        environments=environments,
+        default_environment=_default_environment(data, environments, problems),
+        defaults=_fields(data.get("defaults", _nothing(data)), problems),
+        max_parallel=data.get("max_parallel"),
+        jobs=jobs,
+    )
+    return spec, problems
+
+
+def _nothing(near: MarkedMap) -> MarkedMap:
+    """An empty mapping at the place of `near`: what is not written has the place of what would hold it."""
+    empty = MarkedMap()
+    empty.source, empty.place, empty.marks = near.source, near.place, []
+    return empty
+
+
+def _variable(name: str, written: MarkedMap, problems: list[Diagnostic]) -> Variable:
+    value = written[name]
+    position = written.value_position(name)
+    if not isinstance(value, MarkedMap):
+        return Variable(name, {"type": _type_of(value)}, True, value, "", position)
+    schema = {key: part for key, part in value.items() if key not in {"default", "description"}}
+    problem = schema_problem(value)
+    if problem is not None:
+        problems.append(_schema_diagnostic(problem, value, f"variable '{name}'"))
+        schema = {}
+    variable = Variable(name, schema, "default" in value, value.get("default"), value.get("description", ""), position)
+    if variable.has_default:
+        problems += _wrong_value(variable, variable.default, value.value_position("default"))
+    return variable
+
+
+def _type_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    names = {int: "integer", float: "number", str: "string", MarkedList: "array"}
+    return names.get(type(value), "object")
+
+
+def _schema_diagnostic(problem: tuple[tuple[str, ...], str, str | None], written: MarkedMap, what: str) -> Diagnostic:
+    path, message, hint = problem
+    position = written.position()
+    inner: Any = written
+    for key in path:
+        if not isinstance(inner, MarkedMap) or key not in inner:
+            break
+        at_keyword = "not a keyword" in message and key == path[-1]
+        position = inner.key_position(key) if at_keyword else inner.value_position(key)
+        inner = inner[key]
+    return Diagnostic("DSJ108", f"{what}: {message}", position, hint)
+
+
+def _wrong_value(variable: Variable, value: Any, position: Position) -> Iterator[Diagnostic]:
+    for where, message in violations(variable.schema, value):
+        place = "" if where == "$" else f" at {where}"
+        yield Diagnostic(
+            "DSJ207", f"variable '{variable.name}'{place}: {message}", position, _value_hint(variable, value)
+        )
+        return
+
+
+def _value_hint(variable: Variable, value: Any) -> str | None:
+    kind = variable.schema.get("type")
+    if kind == "boolean" and isinstance(value, str):
+        return "only `true` and `false` are booleans here"
+    if kind == "string" and not isinstance(value, str):
+        return "quote it"
+    allowed = variable.schema.get("enum")
+    return did_you_mean(str(value), map(str, allowed)) if isinstance(allowed, list) else None
+
+
+def _environments(
+    data: MarkedMap, variables: Mapping[str, Variable], problems: list[Diagnostic]
+) -> dict[str, Environment]:
+    written = data.get("environments")
+    if written is None:
+        return {"local": _environment("local", _nothing(data), variables, problems)}
+    return {name: _environment(name, part, variables, problems) for name, part in written.items()}
+
+
+def _environment(
+    name: str, written: MarkedMap, variables: Mapping[str, Variable], problems: list[Diagnostic]
+) -> Environment:
+    values = written.get("variables", _nothing(written))
+    for variable, value in values.items():
+        if variable in variables:
+            problems += _wrong_value(variables[variable], value, values.value_position(variable))
+            continue
+        message = f"environment '{name}' sets the variable '{variable}', which the file does not declare"
+        hint = did_you_mean(variable, variables) or f"add '{variable}' to the file's `variables`"
+        problems.append(Diagnostic("DSJ207", message, values.key_position(variable), hint))
+    problems += _foreign_settings(name, written)
+    return Environment(
+        name=name,
+        backend=written.get("backend", "local"),
+        projects=written.get("projects", {}),
+        spark_connectors=written.get("spark_connectors", {}),
+        variables=values,
+        settings=written.get("settings", {}),
+        defaults=_fields(written.get("defaults", _nothing(written)), problems),
+        written=written,
+    )
+
+
+def _foreign_settings(name: str, written: MarkedMap) -> Iterator[Diagnostic]:
+    settings = written.get("settings")
+    backend = written.get("backend")
+    if settings is None or backend is None:
+        return
+    for setting in settings:
+        if setting not in _SETTINGS[backend]:
+            message = f"the backend '{backend}' of environment '{name}' has no setting '{setting}'"
+            hint = did_you_mean(setting, _SETTINGS[backend]) or "remove it"
+            yield Diagnostic("DSJ104", message, settings.key_position(setting), hint)
+
+
+def _default_environment(
+    data: MarkedMap, environments: Mapping[str, Environment], problems: list[Diagnostic]
+) -> str | None:
+    name: str | None = data.get("default_environment")
+    if name is not None and name not in environments:
+        position = data.value_position("default_environment")
+        hint = did_you_mean(name, environments)
+        problems.append(Diagnostic("DSJ209", f"there is no environment '{name}'", position, hint))
+        return None
+    return name
+
+
+def _jobs(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[JobFields]:
+    first: dict[str, MarkedMap] = {}
+    for written in data.get("jobs", ()):
+        name = written.get("name") if written is not None else None
+        if name is None:
+            continue
+        if name in first:
+            line = first[name].value_position("name").line
+            message = f"there are two jobs named '{name}'"
+            hint = f"the first is in line {line}; rename one of them"
+            problems.append(Diagnostic("DSJ301", message, written.value_position("name"), hint))
+            continue
+        first[name] = written
+        yield _fields(written, problems)
+
+
+def _fields(written: MarkedMap, problems: list[Diagnostic]) -> JobFields:
+    get = written.get
+    return JobFields(
+        written=written,
+        name=get("name", ""),
+        description=get("description", ""),
+        project=get("project"),
+        notebook=get("notebook"),
+        cell=get("cell"),
+        inputs=_inputs(written, problems) if "inputs" in written else _EMPTY,
+        outputs=_outputs(written, problems) if "outputs" in written else _EMPTY,
+        spec=get("spec"),
+        spark_connector=get("spark_connector"),
+        needs=tuple(get("needs", ())),
+    )
+
+
+_EMPTY: Mapping[str, Any] = {}
+
+
+def _inputs(written: MarkedMap, problems: list[Diagnostic]) -> Mapping[str, Any]:
+    inputs: MarkedMap = written["inputs"]
+    for name, value in inputs.items():
+        if isinstance(value, MarkedMap) and list(value) == ["secret"]:
+            message = f"the input '{name}' is a secret, which this version of dsjobs does not support"
+            hint = "leave it out: a secret must never be sent as a plain value"
+            problems.append(Diagnostic("DSJ105", message, inputs.value_position(name), hint))
+    return inputs
+
+
+def _outputs(written: MarkedMap, problems: list[Diagnostic]) -> Mapping[str, Contract]:
+    outputs = written["outputs"]
+    if isinstance(outputs, MarkedList):
+        return dict.fromkeys(outputs, _EMPTY)
+    for name, contract in outputs.items():
+        problem = schema_problem(contract)
+        if problem is not None:
+            problems.append(_schema_diagnostic(problem, contract, f"the contract of '{name}'"))
+    contracts: Mapping[str, Contract] = outputs
+    return contracts

@@ -1,0 +1,327 @@
+"""Document against the JSON Schema: every violation as one diagnostic, at its place, in words that say what to write."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dsjobs.diagnostics import Diagnostic, did_you_mean
+from dsjobs.marks import MarkedList, MarkedMap, position_at
+from dsjobs.spec.precheck import compile_check
+from dsjobs.spec.source import Document
+
+Path = tuple[str | int, ...]
+
+PLANNED = frozenset(
+    {
+        *("include", "requires_dsjobs", "secrets", "pools", "protected"),
+        *("matrix", "run_if", "when", "retry", "timeout", "pool", "allow_failure", "cache", "tags"),
+    }
+)
+"""Keys of the language that a file may not use yet: refused by name, never ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the schema left of a document. `data` holds only what is valid; `removed` the paths that were taken out, so
+    that later checks do not complain of what is missing because of them."""
+
+    data: MarkedMap | None
+    removed: frozenset[Path]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def check(document: Document, schema: Mapping[str, Any]) -> Checked:
+    """Check `document` against `schema`; invalid parts are taken out of its data, each with a diagnostic."""
+    data = document.data
+    if not isinstance(data, MarkedMap):
+        return Checked(None, frozenset(), tuple(_not_a_mapping(document)))
+    if compile_check(schema)(data):
+        return Checked(data, frozenset(), ())
+    violations = _violations(data, schema)
+    removed = frozenset(violation.path for violation in violations)
+    for path in sorted(removed, key=lambda path: [str(key).zfill(9) for key in path], reverse=True):
+        _take_out(data, path)
+    return Checked(data, removed, tuple(violation.diagnostic for violation in violations))
+
+
+@dataclass(frozen=True, slots=True)
+class _Violation:
+    path: Path
+    diagnostic: Diagnostic
+
+
+def _not_a_mapping(document: Document) -> Iterable[Diagnostic]:
+    if any(diagnostic.is_error for diagnostic in document.diagnostics):
+        return
+    data = document.data
+    hint = "a job file is a mapping: `version: 1`, then `jobs:` with a list of jobs; `dsjobs init` writes one"
+    if data is None:
+        yield Diagnostic("DSJ101", "the file is empty", document.source.start, hint)
+        return
+    position = position_at(data, ()) or document.source.start
+    yield Diagnostic("DSJ101", f"a job file is a mapping, not {_kind(data)}", position, hint)
+
+
+def _violations(data: MarkedMap, schema: Mapping[str, Any]) -> list[_Violation]:
+    # Only the jobs that fail the fast check go to jsonschema: it takes half a millisecond for each.
+    import jsonschema
+
+    jobs = data.get("jobs")
+    failing: list[int] = []
+    reduced: dict[str, Any] = dict(data)
+    if isinstance(jobs, MarkedList) and jobs:
+        is_valid = compile_check(schema["$defs"]["job"], schema["$defs"])
+        failing = [index for index, job in enumerate(jobs) if not is_valid(job)]
+        reduced["jobs"] = [jobs[index] for index in failing] or jobs[:1]
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(reduced)
+    found: list[_Violation] = []
+    for error in errors:
+        path = tuple(error.absolute_path)
+        if failing and len(path) > 1 and path[0] == "jobs" and isinstance(path[1], int):
+            path = ("jobs", failing[path[1]], *path[2:])
+        found += _explain(error, path, data)
+    return _one_for_each_mistake(found)
+
+
+def _explain(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:
+    keyword = error.validator
+    if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
+        yield _bad_name(error, path, data)
+    elif keyword == "additionalProperties":
+        yield from _unknown_keys(error, path, data)
+    elif keyword == "required":
+        yield _missing_key(error, path, data)
+    elif keyword == "type":
+        yield _wrong_type(error, path, data)
+    elif keyword == "enum":
+        yield _not_allowed(error, path, data)
+    elif keyword == "not":
+        if isinstance(error.instance, dict):
+            yield _exclusive(error, path, data)
+    else:
+        yield _broken_limit(error, path, data)
+
+
+def _unknown_keys(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:
+    known = error.schema.get("properties", {})
+    lacking = [name for name in known if name not in error.instance]
+    for key in error.instance:
+        if key in known:
+            continue
+        position = position_at(data, (*path, key), of_key=True)
+        if key in PLANNED and _belongs(key, path):
+            message = f"'{key}' is not supported by this version of dsjobs"
+            hint = "remove it: a job file never carries a key that would be ignored"
+            yield _Violation((*path, key), Diagnostic("DSJ105", message, position, hint))
+            continue
+        message = f"unknown key '{key}' {_place(path, data)}"
+        near = difflib.get_close_matches(key.casefold(), lacking, n=1, cutoff=0.6)
+        hint = f"did you mean '{near[0]}'?" if near else _known_keys(key, known)
+        yield _Violation((*path, key), Diagnostic("DSJ104", message, position, hint))
+
+
+def _belongs(key: str, path: Path) -> bool:
+    if not path:
+        return key in {"include", "requires_dsjobs", "secrets", "pools"}
+    if path[0] == "environments" and len(path) == 2:
+        return key == "protected"
+    return key not in {"include", "requires_dsjobs", "secrets", "pools", "protected"}
+
+
+def _known_keys(key: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return did_you_mean(key, names) or ("keys here: " + ", ".join(sorted(names)) if names else "there are no keys here")
+
+
+def _missing_key(error: Any, path: Path, data: MarkedMap) -> _Violation:
+    match = re.match(r"'(.*)' is a required property", error.message)
+    name = match[1] if match else ""
+    example = _example(error.schema.get("properties", {}).get(name, {}))
+    hint = f"add `{name}: {example}`" if example else f"add `{name}:`"
+    message = f"the key '{name}' is missing {_place(path, data)}"
+    position = position_at(data, path) or data.position()
+    return _Violation((*path, name), Diagnostic("DSJ103", message, position, hint))
+
+
+def _example(schema: Mapping[str, Any]) -> str:
+    examples = schema.get("examples", [])
+    return str(examples[0]) if examples and isinstance(examples[0], str | int) else ""
+
+
+def _wrong_type(error: Any, path: Path, data: MarkedMap) -> _Violation:
+    expected = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    words = " or ".join(_TYPE_WORDS[name] for name in expected)
+    message = f"{_subject(path, data)} must be {words}, not {_kind(error.instance)}"
+    hint = _type_hint(error.instance, expected, path)
+    return _Violation(path, Diagnostic("DSJ101", message, position_at(data, path), hint))
+
+
+def _type_hint(value: Any, expected: Sequence[str], path: Path) -> str | None:
+    if value is None:
+        return "give it a value, or remove the key"
+    if "string" in expected and isinstance(value, bool | int | float):
+        return f'quote it: "{_yaml_word(value)}"'
+    if expected == ["boolean"] and isinstance(value, str):
+        return "only `true` and `false` are booleans here"
+    if expected == ["integer"] and isinstance(value, str):
+        return "write a whole number, without quotes"
+    if expected == ["array"] and isinstance(value, str):
+        return f"write a list: [{value}]"
+    if expected == ["array"] and isinstance(value, dict):
+        return "begin each item with `- `"
+    return None
+
+
+def _not_allowed(error: Any, path: Path, data: MarkedMap) -> _Violation:
+    allowed = [str(value) for value in error.validator_value]
+    message = f"{_subject(path, data)} cannot be {_shown(error.instance)}"
+    hint = did_you_mean(str(error.instance), allowed) or "known: " + ", ".join(allowed)
+    if str(error.instance) in allowed:
+        hint = f"write {allowed[0]}, without quotes"
+    elif len(allowed) == 1:
+        hint = f"write {allowed[0]}"
+    return _Violation(path, Diagnostic("DSJ102", message, position_at(data, path), hint))
+
+
+def _exclusive(error: Any, path: Path, data: MarkedMap) -> _Violation:
+    first, second = error.validator_value["required"]
+    position = position_at(data, (*path, second), of_key=True)
+    message = f"'{first}' and '{second}' exclude each other {_place(path, data)}"
+    return _Violation(
+        (*path, second), Diagnostic("DSJ107", message, position, f"remove one of them; '{second}' is deprecated")
+    )
+
+
+def _bad_name(error: Any, path: Path, data: MarkedMap) -> _Violation:
+    position = position_at(data, (*path, error.instance), of_key=True)
+    message = f"'{error.instance}' cannot be a name {_place(path, data)}"
+    violated = Diagnostic("DSJ106", message, position, error.schema.get("errorMessage"))
+    return _Violation((*path, error.instance), violated)
+
+
+def _broken_limit(error: Any, path: Path, data: MarkedMap) -> _Violation:
+    value = error.instance
+    if error.validator == "uniqueItems":
+        repeated = next(item for index, item in enumerate(value) if item in value[:index])
+        message = f"{_subject(path, data)} has {_shown(repeated)} twice"
+        place = (*path, len(value) - 1 - value[::-1].index(repeated))
+        return _Violation(place, Diagnostic("DSJ106", message, position_at(data, place), "remove one of them"))
+    if isinstance(value, list | dict):
+        message = f"{_subject(path, data)} is empty"
+    elif error.validator == "maxLength":
+        message = f"{_subject(path, data)} has {len(value)} characters, more than {error.validator_value}"
+    else:
+        message = f"{_subject(path, data)} cannot be {_shown(value)}"
+    return _Violation(path, Diagnostic("DSJ106", message, position_at(data, path), error.schema.get("errorMessage")))
+
+
+def _one_for_each_mistake(found: list[_Violation]) -> list[_Violation]:
+    """A misspelt key is unknown, and the right one missing: that is one mistake. So are two complaints of one value."""
+    meant: set[Path] = set()
+    for violation in found:
+        match = re.search(r"did you mean '(.*)'\?", violation.diagnostic.hint or "")
+        if violation.diagnostic.code == "DSJ104" and match:
+            meant.add((*violation.path[:-1], match[1]))
+    kept: dict[Path, _Violation] = {}
+    for violation in found:
+        if violation.diagnostic.code != "DSJ103" or violation.path not in meant:
+            kept.setdefault(violation.path, violation)
+    return list(kept.values())
+
+
+def _take_out(data: MarkedMap, path: Path) -> None:
+    container: Any = data
+    for key in path[:-1]:
+        try:
+            container = container[key]
+        except (KeyError, IndexError, TypeError):
+            return
+    if not path:
+        return
+    key = path[-1]
+    if isinstance(container, MarkedMap) and isinstance(key, str) and key in container:
+        del container.marks[list(container).index(key)]
+        del container[key]
+    elif isinstance(container, MarkedList) and isinstance(key, int):
+        if path[:-1] == ("jobs",):
+            container[key] = None  # the indexes of the other jobs stay what they are
+        else:
+            del container[key], container.marks[key]
+
+
+_TYPE_WORDS = {
+    "string": "text", "number": "a number", "integer": "a whole number", "boolean": "true or false",
+    "array": "a list", "object": "a mapping", "null": "empty",
+}  # fmt: skip
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return f"the boolean {_yaml_word(value)}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"the text {_shown(value)}"
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def _yaml_word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}…'"
+    return _yaml_word(value)
+
+
+_SECTIONS = {"variables": "variable", "environments": "environment"}
+
+
+def _place(path: Path, data: MarkedMap) -> str:
+    """Where a mapping is, in words: `in job 'train'`."""
+    if not path:
+        return "at the top level"
+    section, rest = path[0], path[1:]
+    if section == "jobs" and rest:
+        inner = "" if len(rest) == 1 else f"in '{'.'.join(map(str, rest[1:]))}' of "
+        return f"in {_job(rest[0], data)}" if not inner else f"{inner}{_job(rest[0], data)}"
+    if section in _SECTIONS and rest:
+        inner = "" if len(rest) == 1 else f"'{'.'.join(map(str, rest[1:]))}' of "
+        return f"in {inner}{_SECTIONS[str(section)]} '{rest[0]}'"
+    return f"in '{'.'.join(map(str, path))}'"
+
+
+def _subject(path: Path, data: MarkedMap) -> str:
+    """A value, in words: `'spec' of job 'train'`."""
+    if not path:
+        return "the file"
+    if path[0] == "jobs" and len(path) == 2:
+        return f"job {int(path[1]) + 1}"
+    keys = [key for key in path if isinstance(key, str)]
+    if path[0] == "jobs" and len(path) > 2:
+        inner = ".".join(keys[1:]) + (f"[{path[-1]}]" if isinstance(path[-1], int) else "")
+        return f"'{inner}' of {_job(path[1], data)}"
+    if path[0] in _SECTIONS and len(path) > 2:
+        return f"'{'.'.join(map(str, path[2:]))}' of {_SECTIONS[str(path[0])]} '{path[1]}'"
+    if path[0] in _SECTIONS and len(path) == 2:
+        return f"{_SECTIONS[str(path[0])]} '{path[1]}'"
+    return f"'{'.'.join(map(str, path))}'"
+
+
+def _job(index: str | int, data: MarkedMap) -> str:
+    jobs = data.get("jobs")
+    job = jobs[index] if isinstance(jobs, list) and isinstance(index, int) else None
+    name = job.get("name") if isinstance(job, MarkedMap) else None
+    return f"job '{name}'" if isinstance(name, str) else f"job {int(index) + 1}"
+
+
+def removed_below(removed: frozenset[Path], *prefix: str | int) -> bool:
+    """Whether anything at or below `prefix` was taken out."""
+    return any(path[: len(prefix)] == prefix for path in removed)

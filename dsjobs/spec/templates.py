@@ -1,0 +1,166 @@
+"""Templates of the job file: which names a text uses, and its value.
+
+Nearly every template is text around dotted names (`{{ vars.region }}`): these are read and rendered here. Anything else goes
+to the sandboxed Jinja of `sandbox.py`, which is imported only then; a test holds that both give the same for dotted names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+LOAD_TIME = frozenset({"vars", "environment", "git"})
+"""Roots whose values are known before anything runs."""
+
+SUBMIT_TIME = frozenset({"needs", "run"})
+"""Roots whose values are known when a job is submitted."""
+
+MAX_TEMPLATE = 65_536
+"""Characters of the longest template."""
+
+
+class TemplateError(Exception):
+    """A template that cannot be understood or evaluated. `code` is the diagnostic's; `at` the text that it is about."""
+
+    def __init__(self, code: str, message: str, *, hint: str | None = None, at: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.hint, self.at = code, hint, at
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name that a template uses: `needs.extract.outputs.path` is `("needs", "extract", "outputs", "path")`."""
+
+    path: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ".".join(self.path)
+
+
+class Template(Protocol):
+    """A text with templates in it, understood."""
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The names it uses, each with as many parts as are constant."""
+        ...
+
+    def render(self, names: Mapping[str, Any]) -> Any:
+        """Its value: of the expression's own type where the text is exactly one expression, else text.
+
+        Raises TemplateError: a name without a value, a failing operation, a bound that was hit.
+        """
+        ...
+
+
+def is_template(value: Any) -> bool:
+    """Whether a value is a text that Jinja would not leave as it is."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value or "{#" in value)
+
+
+@lru_cache(maxsize=65_536)
+def compile_template(text: str) -> Template:
+    """The template in `text`. Raises TemplateError for a syntax error and for what the sandbox refuses."""
+    if len(text) > MAX_TEMPLATE:
+        raise TemplateError("DSJ205", f"a template has more than {MAX_TEMPLATE} characters", hint="shorten it")
+    parts = _dotted_parts(text)
+    if parts is not None:
+        return _DottedTemplate(parts)
+    from dsjobs.spec import sandbox
+
+    return sandbox.compile_text(text)
+
+
+def templates_in(value: Any) -> list[Template]:
+    """Every template in a value, also inside lists and mappings. Raises TemplateError."""
+    return [compile_template(text) for text in texts_in(value)]
+
+
+def texts_in(value: Any) -> list[str]:
+    """Every text in a value that is a template."""
+    if isinstance(value, str):
+        return [value] if is_template(value) else []
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in texts_in(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in texts_in(item)]
+    return []
+
+
+def render(value: Any, names: Mapping[str, Any]) -> Any:
+    """A value with every template in it rendered. Raises TemplateError."""
+    if isinstance(value, str):
+        return compile_template(value).render(names) if is_template(value) else value
+    if isinstance(value, Mapping):
+        return {key: render(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [render(item, names) for item in value]
+    return value
+
+
+_DOTTED = re.compile(r"\{\{[ \t]*([A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)[ \t]*\}\}")
+# Jinja's own words are not names, and a lone opening is for Jinja to judge.
+_RESERVED = frozenset(
+    {"true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else", "loop"}
+)
+
+Part = str | Reference
+
+
+def _dotted_parts(text: str) -> tuple[Part, ...] | None:
+    """The text as literal parts and references; None where it has anything else in it."""
+    if "{%" in text or "{#" in text or text.endswith("\n"):
+        return None
+    parts: list[Part] = []
+    end = 0
+    for match in _DOTTED.finditer(text):
+        literal = text[end : match.start()]
+        path = tuple(match[1].split("."))
+        if "{{" in literal or not _RESERVED.isdisjoint(path[:1]):
+            return None
+        if literal:
+            parts.append(literal)
+        parts.append(Reference(path))
+        end = match.end()
+    rest = text[end:]
+    if "{{" in rest:
+        return None
+    return (*parts, rest) if rest else tuple(parts)
+
+
+class _DottedTemplate:
+    """Text and dotted names."""
+
+    __slots__ = ("parts", "references")
+
+    def __init__(self, parts: tuple[Part, ...]) -> None:
+        self.parts = parts
+        self.references = tuple(part for part in parts if isinstance(part, Reference))
+
+    def render(self, names: Mapping[str, Any]) -> Any:
+        if len(self.parts) == 1 and isinstance(self.parts[0], Reference):
+            return _value(self.parts[0], names)
+        return "".join(part if isinstance(part, str) else as_text(_value(part, names)) for part in self.parts)
+
+
+def _value(reference: Reference, names: Mapping[str, Any]) -> Any:
+    value: Any = names
+    for depth, key in enumerate(reference.path):
+        if not isinstance(value, Mapping) or key not in value:
+            known = ".".join(reference.path[:depth]) or "a template"
+            raise TemplateError("DSJ206", f"{known} has no '{key}'", at=str(reference))
+        value = value[key]
+    return value
+
+
+def as_text(value: Any) -> str:
+    """A value inside a longer text, by the one rule for text of `values.py`."""
+    from dsjobs.spec.values import encode
+
+    try:
+        return encode(value)
+    except ValueError as error:
+        raise TemplateError("DSJ206", str(error)) from None

@@ -1,0 +1,105 @@
+"""The final value of every variable, and the layer that it came from.
+
+Weakest first: the default in the file, the environment's `variables`, DSJOBS_VAR_NAME, `--var NAME=VALUE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dsjobs.diagnostics import Diagnostic, did_you_mean
+from dsjobs.marks import Source
+from dsjobs.model import Environment, Spec, Variable, VariableValue
+from dsjobs.spec import source
+from dsjobs.spec.contracts import violations
+
+ENVIRON_PREFIX = "DSJOBS_VAR_"
+
+
+def resolve(
+    spec: Spec, environment: Environment, *, environ: Mapping[str, str], given: Iterable[tuple[str, str]]
+) -> tuple[dict[str, VariableValue], list[Diagnostic]]:
+    """Values of the variables of `spec` in `environment`, with every problem.
+
+    `environ`: the process environment. `given`: name and text of each `--var`, in order; the last one of a name wins.
+    """
+    problems: list[Diagnostic] = []
+    values = _from_file(spec, environment)
+    for name, text in _from_environ(spec, environ, problems):
+        _set(spec.variables[name], text, ENVIRON_PREFIX + name, values, problems)
+    for name, text in given:
+        if name in spec.variables:
+            _set(spec.variables[name], text, "--var", values, problems)
+        else:
+            hint = did_you_mean(name, spec.variables) or "the file declares no variables"
+            problems.append(Diagnostic("DSJ207", f"--var {name}: the file declares no such variable", None, hint))
+    problems += _missing(spec, values, problems)
+    return values, problems
+
+
+def _from_file(spec: Spec, environment: Environment) -> dict[str, VariableValue]:
+    values = {
+        name: VariableValue(variable.default, str(variable.position))
+        for name, variable in spec.variables.items()
+        if variable.has_default
+    }
+    written: Any = environment.variables
+    for name, value in written.items():
+        if name in spec.variables:
+            values[name] = VariableValue(value, str(written.value_position(name)))
+    return values
+
+
+def _from_environ(spec: Spec, environ: Mapping[str, str], problems: list[Diagnostic]) -> Iterable[tuple[str, str]]:
+    for key in sorted(environ):
+        name = key.removeprefix(ENVIRON_PREFIX)
+        if name == key:
+            continue
+        if name in spec.variables:
+            yield name, environ[key]
+            continue
+        message = f"the environment sets {key}, but the file declares no variable '{name}'"
+        problems.append(Diagnostic("DSJ207", message, None, did_you_mean(name, spec.variables), "warning"))
+
+
+def _set(
+    variable: Variable, text: str, layer: str, values: dict[str, VariableValue], problems: list[Diagnostic]
+) -> None:
+    value, problem = typed(text, variable.schema)
+    problem = problem or next(
+        (_sentence(where, message) for where, message in violations(variable.schema, value)), None
+    )
+    if problem is None:
+        values[variable.name] = VariableValue(value, layer)
+        return
+    hint = f"the variable is declared at {variable.position}"
+    problems.append(Diagnostic("DSJ207", f"{layer} {variable.name}: {problem}", None, hint))
+    # One mistake, one diagnostic: it must not be called missing as well.
+    values.setdefault(variable.name, VariableValue(None, layer))
+
+
+def _sentence(where: str, message: str) -> str:
+    return message if where == "$" else f"at {where}: {message}"
+
+
+def typed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """A text from outside as a value: itself where the schema says string, else what YAML reads; with a problem or None."""
+    if schema.get("type") == "string":
+        return text, None
+    document = source.parse(Source("value", text))
+    error = next((problem for problem in document.diagnostics if problem.is_error), None)
+    return document.data, f"'{text}' is not YAML: {error.message}" if error else None
+
+
+def _missing(spec: Spec, values: Mapping[str, VariableValue], problems: list[Diagnostic]) -> list[Diagnostic]:
+    return [
+        Diagnostic(
+            "DSJ207",
+            f"the variable '{name}' has no value",
+            variable.position,
+            f"give it: --var {name}=VALUE, {ENVIRON_PREFIX}{name}, or a default",
+        )
+        for name, variable in spec.variables.items()
+        if name not in values
+    ]
