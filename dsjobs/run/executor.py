@@ -1,0 +1,379 @@
+"""The executor: the only loop. Answers and timers come in, go through the scheduler, are journaled, and only then acted on.
+
+One thread owns all state. Worker threads make the calls to the backend and post the answers to the inbox; `notify` and `stop`
+post there too. Each turn drains the inbox, so that one sync of the journal covers everything that happened meanwhile.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import queue
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dsjobs.backends.protocol import Backend, Submission
+from dsjobs.errors import BackendError
+from dsjobs.model import Failure, Job, Operation, Plan, Request, Status
+from dsjobs.run import records
+from dsjobs.run.calls import Workers
+from dsjobs.run.outcome import Outcome, judge
+from dsjobs.run.requests import render_request
+from dsjobs.run.scheduler import (
+    Action,
+    Cancel,
+    Event,
+    Finished,
+    Scheduler,
+    Skip,
+    Started,
+    StopRequested,
+    Submit,
+    Watch,
+    run_status,
+)
+from dsjobs.run.store import RunFolder
+
+MAX_WORKERS = 16
+"""More threads make `requests` slower, not faster."""
+
+FIRST_LOOK, LONGEST_LOOK, GROWTH, JITTER = 1.0, 15.0, 1.5, 0.2
+"""Seconds to the first look at an operation and between later ones, how the interval grows, and how much it varies."""
+
+SUBMIT_PATIENCE = 300.0
+"""Seconds for which a submit that may succeed later is repeated, with the same idempotency key."""
+
+KEY_NAMESPACE = uuid.UUID("6f1c1d3c-6a0b-5b5e-9a44-0d6a6f6b7a01")
+
+Record = dict[str, Any]
+Listener = Callable[[Sequence[Record]], float | None]
+"""Told of the records of each turn, after they were acted on. May return seconds after which it wants to be called again,
+with no records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time from the edge: `now` in seconds since the epoch, for what is written; `ticks` never goes back, for waiting."""
+
+    now: Callable[[], float]
+    ticks: Callable[[], float]
+
+
+class Log(Protocol):
+    """What the executor needs of a journal."""
+
+    def append(self, records: Sequence[Record]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What the edge knows of a run: its ID, when it began (seconds since the epoch), and what the header says of it."""
+
+    run_id: str
+    started_at: float
+    header: Mapping[str, Any]
+    folder: RunFolder | None = None
+
+
+@dataclass(slots=True)
+class _Flight:
+    """An attempt on its way."""
+
+    job: str
+    attempt: int
+    request: Request
+    key: str
+    since: float
+    operation_id: str | None = None
+    interval: float = FIRST_LOOK
+    looking: bool = False
+    look_again: bool = False
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a call came to: an operation or a BackendError."""
+
+    job: str
+    verb: str
+    result: Operation | BackendError
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    operation_id: str
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn of the loop will write, and then do."""
+
+    records: list[Record] = field(default_factory=list)
+    actions: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Executor:
+    """Runs a plan on a backend. Call `run` once; `stop` may be called from any thread, also from a signal handler."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        backend: Backend,
+        log: Log,
+        context: RunContext,
+        *,
+        clock: Clock,
+        listeners: Sequence[Listener] = (),
+        fail_fast: bool = False,
+    ) -> None:
+        """`log` gets every record before it is acted on; `listeners` after that, in the given order."""
+        self._plan = plan
+        self._backend = backend
+        self._log = log
+        self._context = context
+        self._clock = clock
+        self._listeners = listeners
+        self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
+        self._scheduler = Scheduler(
+            {name: [need for need in job.needs if need in self._jobs] for name, job in self._jobs.items()},
+            max_parallel=plan.max_parallel,
+            fail_fast=fail_fast,
+        )
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
+        self._flights: dict[str, _Flight] = {}
+        self._by_operation: dict[str, str] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = itertools.count()
+        self._names: dict[str, Any] = self._template_names()
+        self._early_looks: set[str] = set()
+        self._stop_written = False
+
+    def stop(self, reason: str, *, cancel: bool) -> None:
+        """Ask for the end of the run: nothing new starts, and with `cancel` what is in flight is asked to end."""
+        self._inbox.put(StopRequested(reason, cancel))
+
+    def run(self, plan_digest: str) -> Status:
+        """Run to the end and return what the run came to. Raises what is not an outcome: a full disk, a bug."""
+        try:
+            turn = _Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
+            turn.records += records.jobs_planned(self._plan)
+            self._plan_actions(self._scheduler.start(), turn)
+            self._take(turn)
+            while not self._scheduler.is_finished:
+                turn = _Turn()
+                for message in self._wait():
+                    self._receive(message, turn)
+                self._take(turn)
+            status = run_status(self._scheduler.statuses, stopped=self._scheduler.stop_reason is not None)
+            self._take(_Turn([records.run_finished(self._clock.now(), status)]))
+            return status
+        finally:
+            self._workers.close()
+
+    # --- the turn ---
+
+    def _take(self, turn: _Turn) -> None:
+        if turn.records:
+            self._log.append(turn.records)
+        for action in turn.actions:
+            action()
+        if turn.records:
+            for listener in self._listeners:
+                self._tell(listener, turn.records)
+
+    def _tell(self, listener: Listener, told: Sequence[Record]) -> None:
+        again = listener(told)
+        if again is not None:
+            self._later(again, lambda: self._tell(listener, ()))
+
+    def _wait(self) -> list[Any]:
+        """Block until something happens, then take everything that has."""
+        while True:
+            now = self._clock.ticks()
+            while self._timers and self._timers[0][0] <= now:
+                heapq.heappop(self._timers)[2]()
+            timeout = max(0.0, self._timers[0][0] - now) if self._timers else None
+            try:
+                messages = [self._inbox.get(timeout=timeout)]
+            except queue.Empty:
+                continue
+            while not self._inbox.empty():
+                messages.append(self._inbox.get())
+            return messages
+
+    def _receive(self, message: Any, turn: _Turn) -> None:
+        if isinstance(message, _Answer):
+            self._answered(message, turn)
+        elif isinstance(message, _Look):
+            self._look(message.operation_id)
+        elif isinstance(message, StopRequested):
+            self._handle(message, turn)
+        elif isinstance(message, BaseException):
+            raise message
+
+    def _handle(self, event: Event, turn: _Turn) -> None:
+        self._plan_actions(self._scheduler.handle(event), turn)
+
+    def _plan_actions(self, actions: Sequence[Action], turn: _Turn) -> None:
+        reason = self._scheduler.stop_reason
+        if reason is not None and not self._stop_written:
+            self._stop_written = True
+            turn.records.append(records.stop_requested(self._clock.now(), reason))
+        for action in actions:
+            if isinstance(action, Submit):
+                self._plan_submit(action, turn)
+            elif isinstance(action, Skip):
+                self._names["needs"][action.job] = {"outputs": {}, "status": Status.SKIPPED.value}
+                turn.records.append(records.job_skipped(self._clock.now(), action.job, action.reason))
+            elif isinstance(action, Watch):
+                turn.actions.append(lambda action=action: self._watch(action.job))  # type: ignore[misc]
+            elif isinstance(action, Cancel):
+                turn.actions.append(lambda action=action: self._cancel(action.operation_id))  # type: ignore[misc]
+
+    # --- submitting ---
+
+    def _plan_submit(self, action: Submit, turn: _Turn) -> None:
+        job = self._jobs[action.job]
+        request = render_request(job, self._names)
+        if isinstance(request, Failure):
+            self._finish(action.job, action.attempt, Outcome(Status.FAILED, request), turn)
+            return
+        key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
+        now = self._clock.now()
+        flight = _Flight(action.job, action.attempt, request, key, now)
+        self._flights[action.job] = flight
+        turn.records.append(records.job_submitting(now, action.job, action.attempt, key, request))
+        turn.actions.append(lambda: self._submit(flight))
+
+    def _submit(self, flight: _Flight) -> None:
+        folder = self._context.folder
+        executed = folder.notebook(flight.job) if folder else None
+        submission = Submission(flight.job, flight.attempt, flight.request, executed)
+        flight.tries += 1
+
+        def call() -> Operation:
+            return self._backend.submit(submission, idempotency_key=flight.key, notify=self._notify)
+
+        self._call(flight.job, "submit", call)
+
+    def _call(self, job: str, verb: str, call: Callable[[], Operation]) -> None:
+        def answer() -> _Answer:
+            try:
+                return _Answer(job, verb, call())
+            except BackendError as error:
+                return _Answer(job, verb, error)
+
+        self._workers.run(answer)
+
+    def _notify(self, operation_id: str) -> None:
+        self._inbox.put(_Look(operation_id))
+
+    # --- answers ---
+
+    def _answered(self, answer: _Answer, turn: _Turn) -> None:
+        flight = self._flights.get(answer.job)
+        if flight is None:
+            return
+        flight.looking = False
+        if isinstance(answer.result, BackendError):
+            self._call_failed(flight, answer.verb, answer.result, turn)
+        elif answer.verb == "submit":
+            self._accepted(flight, answer.result, turn)
+        else:
+            self._seen(flight, answer.result, turn)
+
+    def _accepted(self, flight: _Flight, operation: Operation, turn: _Turn) -> None:
+        flight.operation_id = operation.id
+        self._by_operation[operation.id] = flight.job
+        turn.records.append(records.job_submitted(self._clock.now(), flight.job, flight.attempt, operation.id))
+        if operation.done:
+            self._seen(flight, operation, turn)
+            return
+        flight.interval = max(flight.interval, operation.poll_after or 0.0)
+        self._handle(Started(flight.job, operation.id), turn)
+        if operation.id in self._early_looks:
+            self._early_looks.discard(operation.id)
+            turn.actions.append(lambda: self._poll(flight))
+
+    def _seen(self, flight: _Flight, operation: Operation, turn: _Turn) -> None:
+        if operation.done:
+            outcome = judge(operation, self._jobs[flight.job].outputs)
+            self._finish(flight.job, flight.attempt, outcome, turn)
+            return
+        flight.interval = max(min(flight.interval * GROWTH, LONGEST_LOOK), operation.poll_after or 0.0)
+        turn.actions.append(lambda: self._poll(flight) if flight.look_again else self._watch(flight.job))
+
+    def _call_failed(self, flight: _Flight, verb: str, error: BackendError, turn: _Turn) -> None:
+        waited = self._clock.now() - flight.since
+        if error.retryable and (verb != "submit" or waited < SUBMIT_PATIENCE):
+            delay = min(LONGEST_LOOK, FIRST_LOOK * 2 ** min(flight.tries, 10))
+            again = self._submit if verb == "submit" else self._poll
+            turn.actions.append(lambda: self._later(delay, lambda: again(flight)))
+            return
+        self._finish(flight.job, flight.attempt, Outcome(Status.FAILED, _backend_failure(verb, error)), turn)
+
+    def _finish(self, job: str, attempt: int, outcome: Outcome, turn: _Turn) -> None:
+        flight = self._flights.pop(job, None)
+        if flight is not None and flight.operation_id is not None:
+            self._by_operation.pop(flight.operation_id, None)
+        self._names["needs"][job] = {"outputs": dict(outcome.outputs or {}), "status": outcome.status.value}
+        turn.records.append(records.job_finished(self._clock.now(), job, attempt, outcome))
+        self._handle(Finished(job, outcome.status), turn)
+
+    # --- watching ---
+
+    def _watch(self, job: str) -> None:
+        flight = self._flights.get(job)
+        if flight is not None:
+            spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
+            self._later(flight.interval * spread, lambda: self._poll(flight))
+
+    def _look(self, operation_id: str) -> None:
+        job = self._by_operation.get(operation_id)
+        if job is not None:
+            self._poll(self._flights[job])
+        elif len(self._early_looks) <= self._plan.max_parallel:
+            # It may have ended before the answer to its submit was read; of what has ended, nothing more is asked.
+            self._early_looks.add(operation_id)
+
+    def _poll(self, flight: _Flight) -> None:
+        operation_id = flight.operation_id
+        if operation_id is None or self._flights.get(flight.job) is not flight:
+            return
+        flight.look_again = flight.looking
+        if flight.looking:
+            return
+        flight.looking = True
+        self._call(flight.job, "poll", lambda: self._backend.poll(operation_id))
+
+    def _cancel(self, operation_id: str) -> None:
+        def call() -> None:
+            try:
+                self._backend.cancel(operation_id)
+            except BackendError:
+                return  # best effort: the outcome arrives through poll, whatever became of the request
+            self._notify(operation_id)
+
+        self._workers.run(call)
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (self._clock.ticks() + delay, next(self._sequence), action))
+
+    def _template_names(self) -> dict[str, Any]:
+        return {
+            "vars": {name: value.value for name, value in self._plan.variables.items()},
+            "environment": self._plan.environment,
+            "git": self._context.header.get("git") or {},
+            "run": {"id": self._context.run_id, "started_at": records.moment(self._context.started_at)},
+            "needs": {},
+        }
+
+
+def _backend_failure(verb: str, error: BackendError) -> Failure:
+    what = "the job could not be submitted" if verb == "submit" else "the job could not be watched"
+    return Failure("backend", f"{what}: {error}", error.hint)

@@ -1,0 +1,100 @@
+"""The journal: what a run did, one JSON record a line, on disk before it is acted on.
+
+Reading stops at a torn last line, which is what a crash leaves; a bad line anywhere else is an error with its number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dsjobs.errors import InvalidFileError
+from dsjobs.run.records import KINDS, SCHEMA_VERSION
+
+Record = Mapping[str, Any]
+
+_sync = getattr(os, "fdatasync", os.fsync)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+class Journal:
+    """A journal open for appending. The file must not exist: a run's journal has one writer, from its beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        _sync_folder(path.parent)
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Write `records` and wait until they are on disk: one write and one sync for all of them."""
+        content = "".join(_encode(record) + "\n" for record in records).encode("utf-8", "surrogatepass")
+        view = memoryview(content)
+        while view:
+            view = view[os.write(self._file, view) :]
+        _sync(self._file)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[Record]:
+    """Every whole record of a journal. Raises InvalidFileError with the line for anything but a torn last one."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidFileError(f"{path}: the journal cannot be read: {error.strerror}") from None
+    return list(parse(content, str(path)))
+
+
+def parse(content: bytes, name: str) -> Iterator[Record]:
+    """The records in a journal's bytes; `name` stands in messages."""
+    lines = content.split(b"\n")
+    torn = lines.pop()  # whatever follows the last line end was never acknowledged
+    for number, line in enumerate(lines, start=1):
+        record = _record(line, f"{name}:{number}")
+        if number == 1:
+            _check_header(record, f"{name}:{number}")
+        yield record
+    if not lines:
+        raise InvalidFileError(f"{name}: the journal has no header" + (" (it is torn)" if torn else ""))
+
+
+def _record(line: bytes, place: str) -> Record:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InvalidFileError(f"{place}: this line of the journal is damaged: {error}") from None
+    if not isinstance(record, dict) or record.get("record") not in KINDS:
+        raise InvalidFileError(f"{place}: this line of the journal is not a record of this version")
+    return record
+
+
+def _check_header(record: Record, place: str) -> None:
+    if record["record"] != "run_started":
+        raise InvalidFileError(f"{place}: a journal begins with 'run_started', not '{record['record']}'")
+    version = record.get("schema_version")
+    if version != SCHEMA_VERSION:
+        hint = "use the version of dsjobs that wrote it"
+        raise InvalidFileError(f"{place}: the journal has version {version}, not {SCHEMA_VERSION}", hint=hint)

@@ -1,0 +1,175 @@
+"""The manifest: a fold over the journal. It is derived, so deleting it loses nothing; it is never edited."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from dsjobs.errors import InvalidFileError
+from dsjobs.model import Status
+from dsjobs.run.records import SCHEMA_VERSION
+
+Record = Mapping[str, Any]
+Manifest = dict[str, Any]
+
+
+def fold(records: Iterable[Record]) -> Manifest:
+    """The manifest that `records`, from the header on, come to."""
+    state = Fold()
+    for record in records:
+        state.apply(record)
+    return state.as_json()
+
+
+class Fold:
+    """A manifest under construction. Each record costs the same, however many jobs there are."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self._run: dict[str, Any] = {}
+        self._jobs: dict[str, dict[str, Any]] = {}
+        self._order: list[str] = []
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """The manifest's `run`."""
+        return self._run
+
+    @property
+    def jobs(self) -> Mapping[str, Mapping[str, Any]]:
+        """The manifest's jobs by name."""
+        return self._jobs
+
+    def apply(self, record: Record) -> None:
+        """Take in one record. Raises InvalidFileError for one that cannot follow those before it."""
+        self.records += 1
+        try:
+            getattr(self, f"_{record['record']}")(record)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            message = f"line {self.records} of the journal does not fit what stands before it"
+            raise InvalidFileError(message, hint="the journal is damaged") from None
+
+    def as_json(self) -> Manifest:
+        """The manifest as `manifest.v1.json` describes it."""
+        return {**self.head(), "jobs": [self._jobs[name] for name in self.names()]}
+
+    def names(self) -> list[str]:
+        """The jobs in the order in which they ran, then those that did not, in the plan's order."""
+        ran = set(self._order)
+        return [*self._order, *(name for name in self._jobs if name not in ran)]
+
+    def head(self) -> Manifest:
+        """Everything of the manifest but its jobs."""
+        counts = Counter(job["status"] for job in self._jobs.values())
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "run": self._run["run"],
+            "job_file": self._run["job_file"],
+            "git": self._run["git"],
+            "variables": self._run["variables"],
+            "journal_records": self.records,
+            "counts": {status.value: counts[status.value] for status in Status if counts[status.value]},
+        }
+
+    def _run_started(self, record: Record) -> None:
+        self._run = {key: record[key] for key in ("job_file", "git", "variables")}
+        self._run["run"] = {
+            "id": record["run_id"],
+            "name": record["name"],
+            "status": Status.RUNNING.value,
+            "environment": record["environment"],
+            "backend": record["backend"],
+            "max_parallel": record["max_parallel"],
+            "tool_version": record["tool_version"],
+            "plan_digest": record["plan_digest"],
+            "host": record["host"],
+            "pid": record["pid"],
+            "started_at": record["at"],
+            "finished_at": None,
+            "duration": None,
+            "stopped": None,
+        }
+
+    def _job_planned(self, record: Record) -> None:
+        self._jobs[record["name"]] = {
+            "name": record["name"],
+            "status": Status.PENDING.value,
+            "reasons": record["reasons"],
+            "needs": record["needs"],
+            "request": record["request"],
+            "started_at": None,
+            "finished_at": None,
+            "duration": None,
+            "outputs": None,
+            "failure": None,
+            "notebook": None,
+            "attempts": [],
+        }
+
+    def _job_submitting(self, record: Record) -> None:
+        job = self._jobs[record["job"]]
+        if not job["attempts"]:
+            self._order.append(record["job"])
+        job["status"] = Status.RUNNING.value
+        job["request"] = record["request"]
+        job["started_at"] = record["at"]
+        job["attempts"].append(
+            {
+                "number": record["attempt"],
+                "status": Status.RUNNING.value,
+                "idempotency_key": record["idempotency_key"],
+                "operation_id": None,
+                "submitted_at": record["at"],
+                "started_at": None,
+                "finished_at": None,
+                "failure": None,
+            }
+        )
+
+    def _job_submitted(self, record: Record) -> None:
+        self._attempt(record)["operation_id"] = record["operation_id"]
+
+    def _job_finished(self, record: Record) -> None:
+        job = self._jobs[record["job"]]
+        failure = record.get("failure")
+        job.update(
+            status=record["status"],
+            outputs=record["outputs"],
+            failure=failure,
+            notebook=record.get("notebook"),
+            started_at=record.get("started_at") or job["started_at"],
+            finished_at=record.get("finished_at") or record["at"],
+        )
+        job["duration"] = _seconds_between(job["started_at"], job["finished_at"])
+        if job["attempts"]:
+            self._attempt(record).update(
+                status=record["status"],
+                started_at=record.get("started_at"),
+                finished_at=job["finished_at"],
+                failure=failure,
+            )
+
+    def _job_skipped(self, record: Record) -> None:
+        self._jobs[record["job"]].update(
+            status=Status.SKIPPED.value, reasons=[record["reason"]], finished_at=record["at"]
+        )
+
+    def _stop_requested(self, record: Record) -> None:
+        self._run["run"]["stopped"] = record["reason"]
+
+    def _run_finished(self, record: Record) -> None:
+        run = self._run["run"]
+        run.update(status=record["status"], finished_at=record["at"])
+        run["duration"] = _seconds_between(run["started_at"], run["finished_at"])
+
+    def _attempt(self, record: Record) -> dict[str, Any]:
+        attempt: dict[str, Any] = self._jobs[record["job"]]["attempts"][record["attempt"] - 1]
+        return attempt
+
+
+def _seconds_between(start: str | None, end: str) -> float | None:
+    if start is None:
+        return None
+    return max(0.0, round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds(), 6))

@@ -1,0 +1,75 @@
+"""The manifest on disk while the run goes on: always whole and valid, at a cost that stays linear over the run.
+
+Each job is one line of the file and is encoded only when it changed. The file is replaced after a turn unless that would take
+more than a twentieth of the run's time; then it follows as soon as it may, and at the end at once. The journal is never behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsjobs.run.manifest import Fold
+from dsjobs.run.store import write_atomically
+
+SHARE = 0.05
+"""How much of the run's time writing the manifest may take."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), allow_nan=False).encode
+
+
+class ManifestFile:
+    """A listener of the executor that keeps the manifest in one file, or in several."""
+
+    def __init__(self, paths: Sequence[Path], ticks: Callable[[], float]) -> None:
+        """`ticks` never goes back; it is asked what a write costs."""
+        self.fold = Fold()
+        self._paths = paths
+        self._ticks = ticks
+        self._lines: dict[str, str] = {}
+        self._changed: set[str] = set()
+        self._not_before = ticks()
+        self._behind = False
+
+    def __call__(self, records: Sequence[dict[str, Any]]) -> float | None:
+        """Take in the records of a turn; returns the seconds after which to be called again, if the file is behind."""
+        for record in records:
+            self.fold.apply(record)
+            name = record["name"] if record["record"] == "job_planned" else record.get("job")
+            if name is not None:
+                self._changed.add(name)
+        if not records and not self._behind:
+            return None
+        is_last = bool(records) and records[-1]["record"] == "run_finished"
+        left = self._not_before - self._ticks()
+        if left > 0 and not is_last:
+            waiting, self._behind = self._behind, True
+            return left if not waiting or not records else None
+        self._write(sync=is_last)
+        return None
+
+    def _write(self, *, sync: bool) -> None:
+        start = self._ticks()
+        content = self._content()
+        for path in self._paths:
+            write_atomically(path, content, sync=sync)
+        self._behind = False
+        end = self._ticks()
+        self._not_before = end + (end - start) / SHARE
+
+    def _content(self) -> bytes:
+        jobs = self.fold.jobs
+        for name in self._changed:
+            self._lines[name] = _encode(jobs[name])
+        self._changed.clear()
+        return text(self.fold, self._lines).encode("utf-8", "surrogatepass")
+
+
+def text(fold: Fold, lines: dict[str, str] | None = None) -> str:
+    """A manifest as its file has it: one line for each part and for each job. `lines`: jobs that are encoded already."""
+    known = lines or {name: _encode(job) for name, job in fold.jobs.items()}
+    head = ",\n".join(f"{_encode(key)}: {_encode(value)}" for key, value in fold.head().items())
+    jobs = ",\n".join(known[name] for name in fold.names())
+    return f'{{\n{head},\n"jobs": [\n{jobs}\n]\n}}\n'

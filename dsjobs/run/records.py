@@ -1,0 +1,105 @@
+"""The records of a journal: one function for each kind. The shapes are those of `journal.v1.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dsjobs.model import Plan, Request, Status
+from dsjobs.plan.planner import job_as_json
+from dsjobs.run.outcome import Outcome
+
+SCHEMA_VERSION = 1
+
+KINDS = frozenset(
+    "run_started job_planned job_submitting job_submitted job_finished job_skipped stop_requested run_finished".split()
+)
+
+Record = dict[str, Any]
+
+
+def moment(seconds: float) -> str:
+    """A time (seconds since the epoch) as RFC 3339 text in UTC, with microseconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
+    """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`."""
+    return {
+        "record": "run_started",
+        "schema_version": SCHEMA_VERSION,
+        "at": moment(at),
+        **run,
+        "name": plan.name,
+        "job_file": {"path": plan.file, "digest": plan.digest},
+        "plan_digest": plan_digest,
+        "environment": plan.environment,
+        "backend": plan.backend,
+        "max_parallel": plan.max_parallel,
+        "variables": {n: {"value": v.value, "layer": v.layer} for n, v in sorted(plan.variables.items())},
+    }
+
+
+def jobs_planned(plan: Plan) -> list[Record]:
+    """One record for each job of the plan, in its order."""
+    return [{"record": "job_planned", **job_as_json(planned)} for planned in plan.jobs]
+
+
+def job_submitting(at: float, job: str, attempt: int, idempotency_key: str, request: Request) -> Record:
+    """The intent: on disk before the request leaves."""
+    return {
+        "record": "job_submitting",
+        "at": moment(at),
+        "job": job,
+        "attempt": attempt,
+        "idempotency_key": idempotency_key,
+        "request": request.as_json(),
+    }
+
+
+def job_submitted(at: float, job: str, attempt: int, operation_id: str) -> Record:
+    """The backend accepted it."""
+    return {
+        "record": "job_submitted",
+        "at": moment(at),
+        "job": job,
+        "attempt": attempt,
+        "operation_id": operation_id,
+    }
+
+
+def job_finished(at: float, job: str, attempt: int, outcome: Outcome) -> Record:
+    """The outcome. `started_at` and `finished_at` are the backend's own times, where it gives them."""
+    record: Record = {
+        "record": "job_finished",
+        "at": moment(at),
+        "job": job,
+        "attempt": attempt,
+        "status": outcome.status.value,
+        "outputs": dict(outcome.outputs) if outcome.outputs is not None else None,
+    }
+    if outcome.failure is not None:
+        record["failure"] = outcome.failure.as_json()
+    if outcome.started_at is not None:
+        record["started_at"] = moment(outcome.started_at)
+    if outcome.finished_at is not None:
+        record["finished_at"] = moment(outcome.finished_at)
+    if outcome.executed is not None:
+        record["notebook"] = {"path": outcome.executed.path, "code_digest": outcome.executed.code_digest}
+    return record
+
+
+def job_skipped(at: float, job: str, reason: str) -> Record:
+    """The job will not run in this run."""
+    return {"record": "job_skipped", "at": moment(at), "job": job, "reason": reason}
+
+
+def stop_requested(at: float, reason: str) -> Record:
+    """Nothing starts any more."""
+    return {"record": "stop_requested", "at": moment(at), "reason": reason}
+
+
+def run_finished(at: float, status: Status) -> Record:
+    """Every job has ended. A journal without this record is of a run that did not finish."""
+    return {"record": "run_finished", "at": moment(at), "status": status.value}

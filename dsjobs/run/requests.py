@@ -1,0 +1,25 @@
+"""Templates of the second moment: the request of a job, rendered with what other jobs gave, just before it is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dsjobs.model import Failure, Job, Request
+from dsjobs.spec.templates import TemplateError, render
+from dsjobs.spec.values import encode
+
+
+def render_request(job: Job, names: Mapping[str, Any]) -> Request | Failure:
+    """The full request of `job`. `names`: everything that its templates may use, `needs` and `run` included."""
+    if not job.deferred_inputs:
+        return job.request
+    rendered = dict(job.request.input_variables)
+    for name, template in job.deferred_inputs.items():
+        try:
+            rendered[name] = encode(render(template, names))
+        except (TemplateError, ValueError) as error:
+            place = job.position("inputs", name)
+            return Failure("template", f"{place}: input '{name}': {error}", getattr(error, "hint", None))
+    return replace(job.request, input_variables=rendered)
