@@ -1,0 +1,99 @@
+"""The command line. This module is all that `dsjobs --help` loads: a command is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+# Name to the line that `dsjobs --help` shows; the module is `dsjobs.cli.<name>`, its `command` the click command.
+COMMANDS = {
+    "init": "Write a job file: a draft from the notebooks of a folder, or a demo.",
+    "validate": "Show every problem of a job file in one pass.",
+    "plan": "Show what would run, with which inputs, and why.",
+    "apply": "Run the jobs and write a manifest of what happened.",
+    "status": "Show how a run stands or ended.",
+    "schema": "Print a JSON Schema.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and loads one when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"dsjobs.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from dsjobs.diagnostics import did_you_mean
+
+            hint = did_you_mean(args[0], COMMANDS)
+            raise click.UsageError(f"No such command '{args[0]}'." + (f" {hint}" if hint else ""), ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from dsjobs import __version__
+
+        click.echo(f"dsjobs {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+)
+def cli() -> None:
+    """Run notebooks that a job file declares, on DataSphere or on this machine.
+
+    Start with `dsjobs init --demo DIR`, or with `dsjobs plan` beside a jobs.yaml.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code. Every exception becomes text and a code here, and only here."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code: Any = cli.main(args=arguments, prog_name="dsjobs", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        return _reader_gone()
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except Exception as error:  # noqa: BLE001 - the one place that turns what is left into a code
+        from dsjobs.cli import failing
+
+        return failing.report(error)
+    return int(code or 0)
+
+
+def _reader_gone() -> int:
+    """Whoever read our output (`head`, a pager) has left: nothing to say, and nobody to say it to."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,102 @@
+"""The only place that prints: answers to stdout, progress and diagnostics to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import click
+
+from dsjobs.diagnostics import Diagnostic, text
+from dsjobs.marks import Source
+
+_STYLES: dict[str, dict[str, Any]] = {
+    "error": {"fg": "red", "bold": True},
+    "warning": {"fg": "yellow", "bold": True},
+    "succeeded": {"fg": "green"},
+    "failed": {"fg": "red", "bold": True},
+    "cancelled": {"fg": "yellow"},
+    "skipped": {"fg": "yellow"},
+    "running": {"fg": "cyan"},
+    "dim": {"dim": True},
+}
+_SYMBOLS = {
+    "succeeded": ("✓", "+"), "failed": ("✗", "x"), "cancelled": ("■", "!"), "skipped": ("↷", "-"), "running": ("▶", ">"),
+    "pending": ("·", "."),
+}  # fmt: skip
+
+
+class Console:
+    """Prints text and JSON. `color`: auto, always or never; `quiet` keeps progress to itself."""
+
+    def __init__(self, *, color: str = "auto", quiet: bool = False) -> None:
+        self._color = color
+        self._quiet = quiet
+
+    def answer(self, text: str) -> None:
+        """A part of the answer, to stdout."""
+        self._print(text, sys.stdout)
+
+    def answer_json(self, data: Any, *, indent: int | None = 2) -> None:
+        """The answer as one JSON document."""
+        self._print(json.dumps(data, ensure_ascii=False, indent=indent), sys.stdout)
+
+    def progress(self, text: str) -> None:
+        """Something that happened, to stderr."""
+        if not self._quiet:
+            self._print(text, sys.stderr)
+
+    def error(self, message: str, hint: str | None) -> None:
+        """What ended the command, with what to do about it."""
+        self._print(f"{self.styled('error', 'error', sys.stderr)}: {message}", sys.stderr)
+        if hint:
+            self._print(f"  hint: {hint}", sys.stderr)
+
+    def diagnostics(self, diagnostics: Sequence[Diagnostic], sources: Sequence[Source]) -> None:
+        """Each diagnostic with its excerpt."""
+        for diagnostic in diagnostics:
+            shown = text(diagnostic, sources)
+            word = f"{diagnostic.severity}: "
+            styled = self.styled(diagnostic.severity, diagnostic.severity, sys.stderr) + ": "
+            self._print(shown.replace(word, styled, 1), sys.stderr)
+
+    def status_on_stdout(self, status: str) -> str:
+        """As `status`, for the answer."""
+        return self.status(status, sys.stdout)
+
+    def status(self, status: str, stream: TextIO | None = None) -> str:
+        """A status as symbol and word, never colour alone."""
+        stream = stream or sys.stderr
+        fancy, plain = _SYMBOLS.get(status, ("·", "."))
+        symbol = fancy if _can_encode(fancy, stream) else plain
+        return self.styled(f"{symbol} {status}", status, stream)
+
+    def styled(self, text: str, style: str, stream: TextIO | None = None) -> str:
+        """`text` in a style, where colours are wanted."""
+        return click.style(text, **_STYLES[style]) if style in _STYLES and self._wants_color(stream) else text
+
+    def _wants_color(self, stream: TextIO | None) -> bool:
+        if self._color != "auto":
+            return self._color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        return bool((stream or sys.stderr).isatty()) and os.environ.get("TERM") != "dumb"
+
+    def _print(self, text: str, stream: TextIO) -> None:
+        encoding = stream.encoding or "ascii"
+        safe = text.encode(encoding, "backslashreplace").decode(encoding)
+        # click would strip colours that were asked for with --color always.
+        click.echo(safe, file=stream, color=self._wants_color(stream))
+
+
+def _can_encode(text: str, stream: TextIO) -> bool:
+    try:
+        text.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

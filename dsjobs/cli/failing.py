@@ -1,0 +1,58 @@
+"""What cannot go on, as text and an exit code. A user's mistake never shows a traceback; a bug leaves a report."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+from dsjobs import __version__
+from dsjobs.cli.console import Console
+from dsjobs.diagnostics import Diagnostic
+from dsjobs.errors import DsjobsError, ExitCode, InvalidFileError
+from dsjobs.marks import Source
+
+
+class RefusedError(InvalidFileError):
+    """Diagnostics that end a command. They have been shown already."""
+
+
+def refuse(console: Console, diagnostics: Sequence[Diagnostic], sources: Sequence[Source]) -> RefusedError:
+    """Show `diagnostics`; raise what comes back."""
+    console.diagnostics(diagnostics, sources)
+    errors = sum(diagnostic.is_error for diagnostic in diagnostics)
+    return RefusedError(f"{errors} error{'s' if errors != 1 else ''}", diagnostics=diagnostics)
+
+
+def report(error: Exception) -> int:
+    """Say what happened and return the exit code."""
+    console = Console()
+    if isinstance(error, RefusedError):
+        console.progress(str(error))
+        return error.exit_code
+    if isinstance(error, DsjobsError):
+        console.error(str(error), error.hint)
+        return error.exit_code
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        console.error(f"{name}{error.strerror or error}", None)
+        return ExitCode.BACKEND
+    path = _write_report(error)
+    console.error(f"this is a bug in dsjobs: {type(error).__name__}: {error}", f"please report it with {path}")
+    return ExitCode.BUG
+
+
+def _write_report(error: Exception) -> str:
+    lines = [
+        f"dsjobs {__version__}, Python {platform.python_version()}, {platform.platform()}",
+        "command: " + " ".join(sys.argv),
+        "",
+        *traceback.format_exception(error),
+    ]
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="dsjobs-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
+        file.write("\n".join(lines))
+    return file.name

@@ -1,0 +1,188 @@
+"""From a path to a Plan: reads files, the environment and git, and hands them to the pure stages. All commands come this way."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsjobs import schemas
+from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
+from dsjobs.errors import BackendError, InvalidFileError, UsageError
+from dsjobs.marks import Source
+from dsjobs.model import Environment, Job, Plan, Spec
+from dsjobs.plan.graph import check_graph
+from dsjobs.plan.planner import make_plan
+from dsjobs.spec import parse, source
+from dsjobs.spec import schema as schema_check
+from dsjobs.spec.expand import check_environment, expand, uses_git
+from dsjobs.spec.references import check_references
+from dsjobs.spec.variables import resolve
+
+FILE_NAMES = ("jobs.yaml", "jobs.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A job file as far as it could be read. `spec` is None when not even its outline was understood."""
+
+    path: Path
+    spec: Spec | None
+    sources: tuple[Source, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, or None where errors prevent one, with everything that was found on the way."""
+
+    plan: Plan | None
+    git: Mapping[str, Any] | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """No garbage collection inside: loading makes millions of objects and no garbage; walking them doubles its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def find_file(given: str | None) -> Path:
+    """The job file: the one given, else jobs.yaml or jobs.yml here or in a parent folder up to the repository's root."""
+    if given is not None:
+        return _given_file(Path(given))
+    folder = Path.cwd()
+    looked = []
+    for candidate in (folder, *folder.parents):
+        looked.append(candidate)
+        for name in FILE_NAMES:
+            if (candidate / name).is_file():
+                return Path(os.path.relpath(candidate / name))
+        if (candidate / ".git").exists():
+            break
+    where = str(looked[0]) if len(looked) == 1 else f"{looked[0]} and its parents up to {looked[-1]}"
+    hint = "name the file, or write one with `dsjobs init`"
+    raise UsageError(f"there is no {' or '.join(FILE_NAMES)} in {where}", hint=hint)
+
+
+def _given_file(path: Path) -> Path:
+    if path.is_dir():
+        found = next((path / name for name in FILE_NAMES if (path / name).is_file()), None)
+        if found is None:
+            raise UsageError(f"{path}: this folder has no {' or '.join(FILE_NAMES)}", hint="`dsjobs init` writes one")
+        return found
+    return path
+
+
+def load(path: Path) -> Loaded:
+    """Read a job file and find every problem that needs no environment."""
+    content = _read(path)
+    text, problems = source.decode(str(path), content)
+    if problems:
+        return Loaded(path, None, (text,), tuple(problems))
+    document = source.parse(text)
+    checked = schema_check.check(document, schemas.load("jobs"))
+    found = [*document.diagnostics, *checked.diagnostics]
+    if checked.data is None:
+        return Loaded(path, None, (text,), tuple(in_order(found)))
+    digest = "sha256:" + hashlib.sha256(content).hexdigest()
+    spec, problems = parse.parse(checked, file=str(path), stem=path.stem, digest=digest)
+    unreadable = frozenset(str(name) for name in _unreadable_jobs(checked))
+    found += [*problems, *check_references(spec, checked), *check_graph(spec.jobs, unreadable)]
+    return Loaded(path, spec, (text,), tuple(in_order(found)))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = None
+        if isinstance(error, FileNotFoundError):
+            near = [name.name for name in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+            hint = did_you_mean(path.name, near) or "`dsjobs init` writes a job file"
+        raise InvalidFileError(f"{path}: the job file cannot be read: {error.strerror}", hint=hint) from None
+
+
+def _unreadable_jobs(checked: schema_check.Checked) -> Iterator[str]:
+    """Names that may be those of jobs whose name was taken out: any need may mean one of them."""
+    data: Mapping[str, Any] = checked.data or {}
+    nameless = [path for path in checked.removed if path[0] == "jobs" and (len(path) < 3 or path[2] == "name")]
+    has_nameless = any(job is None or "name" not in job for job in data.get("jobs", ()))
+    if nameless or has_nameless:
+        for job in data.get("jobs", ()):
+            yield from job.get("needs", ()) if job is not None else ()
+
+
+def check_everywhere(spec: Spec, environments: Sequence[Environment]) -> list[Diagnostic]:
+    """What is wrong with the jobs in each of `environments`, with the values that variables have in the file."""
+    found: list[Diagnostic] = []
+    for environment in environments:
+        values, _ = resolve(spec, environment, environ={}, given=())
+        found += check_environment(spec, environment)
+        found += expand(spec, environment, values, None)[1]
+    return found
+
+
+def choose_environment(spec: Spec, name: str | None) -> Environment:
+    """The environment called `name`, or the file's default. Raises UsageError where that is not clear."""
+    environments = spec.environments
+    if name is not None:
+        if name not in environments:
+            raise UsageError(f"there is no environment '{name}'", hint=did_you_mean(name, environments))
+        return environments[name]
+    default = spec.default_environment or (next(iter(environments)) if len(environments) == 1 else "local")
+    if default not in environments:
+        hint = "choose one with --env, or set `default_environment`: " + ", ".join(environments)
+        raise UsageError("the file has several environments, and none is the default", hint=hint)
+    return environments[default]
+
+
+def plan(
+    loaded: Loaded,
+    spec: Spec,
+    environment: Environment,
+    *,
+    given: Sequence[tuple[str, str]],
+    max_parallel: int | None,
+) -> Planned:
+    """The plan for `environment`, with the problems of the file and of this environment."""
+    from dsjobs.cli.repository import git_state
+
+    values, problems = resolve(spec, environment, environ=os.environ, given=given)
+    found = [*loaded.diagnostics, *problems, *check_environment(spec, environment)]
+    if has_errors(found):
+        return Planned(None, None, tuple(in_order(found)))
+    git = git_state(loaded.path.absolute().parent) if uses_git(spec) else None
+    jobs, problems = expand(spec, environment, values, git or {})
+    found += problems
+    if not has_errors(found):
+        found += _backend_problems(environment, loaded.path.absolute().parent, jobs)
+    if has_errors(found):
+        return Planned(None, git, tuple(in_order(found)))
+    made = make_plan(spec, environment, values, jobs, max_parallel=max_parallel)
+    return Planned(made, git, tuple(in_order(found)))
+
+
+def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job]) -> list[Diagnostic]:
+    """What the environment's backend finds missing; nothing where this version has no such backend to ask."""
+    from dsjobs.backends import registry
+
+    try:
+        backend = registry.create(environment.backend, base, environment.settings)
+    except BackendError:
+        return []
+    try:
+        return backend.check(jobs)
+    finally:
+        backend.close()

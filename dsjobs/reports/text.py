@@ -1,0 +1,96 @@
+"""A manifest as a table for the terminal, and a failure as the lines that say where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Manifest = Mapping[str, Any]
+Show = Callable[[str], str]
+"""How a status is shown, e.g. with a symbol and a colour."""
+
+TRACEBACK_LINES = 8
+OUTPUTS_WIDTH = 80
+
+
+def table(manifest: Manifest, show: Show = str) -> str:
+    """The run's head, a line for each job in the order in which they ran, the failures, and the summary."""
+    run = manifest["run"]
+    lines = [f"{run['name']} · run {run['id']} · environment '{run['environment']}' ({run['backend']})", ""]
+    width = max(len(job["name"]) for job in manifest["jobs"])
+    lines += [f"  {job['name']:<{width}}  {show(job['status'])}{_detail(job)}" for job in manifest["jobs"]]
+    for job in manifest["jobs"]:
+        if job["failure"]:
+            lines += ["", *failure_lines(job)]
+    return "\n".join([*lines, "", summary(manifest)])
+
+
+def _detail(job: Mapping[str, Any]) -> str:
+    parts = [f" in {duration(job['duration'])}"] if job["duration"] is not None else []
+    if job["status"] == "skipped":
+        parts.append(": " + "; ".join(job["reasons"]))
+    if job["outputs"]:
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in job["outputs"].items())
+        parts.append("  " + (shown if len(shown) <= OUTPUTS_WIDTH else shown[: OUTPUTS_WIDTH - 1] + "…"))
+    return "".join(parts)
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def failure_lines(job: Mapping[str, Any]) -> list[str]:
+    """What failed, where, the end of the traceback, and where the executed notebook lies."""
+    failure = job["failure"]
+    target = job["request"].get("notebookId") or job["request"].get("cellId")
+    lines = [f"{job['name']} failed ({failure['kind']}): {failure['message']}"]
+    place = _place(failure)
+    if place:
+        lines.append(f"  {target}, {place}")
+    if failure.get("source_line"):
+        lines.append(f"    > {failure['source_line'].strip()}")
+    lines += [f"    {line}" for line in _last_lines(failure.get("traceback", ()))]
+    if failure.get("hint"):
+        lines.append(f"  hint: {failure['hint']}")
+    if job["notebook"] and job["notebook"]["path"]:
+        lines.append(f"  executed notebook: {job['notebook']['path']}")
+    return lines
+
+
+def _place(failure: Mapping[str, Any]) -> str:
+    if "cell_number" not in failure:
+        return ""
+    place = f"code cell {failure['cell_number']}"
+    return f"{place}, line {failure['line']}" if "line" in failure else place
+
+
+def _last_lines(traceback: Sequence[str]) -> list[str]:
+    lines = [line for entry in traceback for line in entry.splitlines() if line.strip()]
+    return lines[-TRACEBACK_LINES:]
+
+
+_ORDER = ("failed", "cancelled", "skipped", "running", "pending", "succeeded")
+
+
+def summary(manifest: Manifest) -> str:
+    """One line: how many of each status, and how long it took."""
+    counts = manifest["counts"]
+    parts = [f"{counts[status]} {status}" for status in _ORDER if counts.get(status)]
+    run = manifest["run"]
+    took = f" in {duration(run['duration'])}" if run["duration"] is not None else ", not finished"
+    return ", ".join(parts) + took
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 0.4s, 12s, 4m12s, 2h05m."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m"
