@@ -1,0 +1,216 @@
+"""Runs notebooks on this machine: a fresh kernel for each, all of them watched by one event loop in a thread of its own.
+
+Whatever is imported here costs every command that plans for this backend, so Jupyter's packages wait until one is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from dsjobs.backends import local_check
+from dsjobs.backends.event_loop import LoopThread
+from dsjobs.backends.protocol import Capabilities, Notify, Submission
+from dsjobs.diagnostics import Diagnostic
+from dsjobs.errors import BackendError
+from dsjobs.model import ExecutedNotebook, Failure, Job, Operation, Request
+from dsjobs.notebook import cells, kernelspecs, paths, reading
+from dsjobs.notebook.errors import NotebookError
+
+if TYPE_CHECKING:
+    from dsjobs.notebook.execution import Execution, Order
+    from dsjobs.notebook.kernels import KernelHost
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A submitted job. `operation` is replaced, never changed, so any thread may read it."""
+
+    submission: Submission
+    notify: Notify
+    operation: Operation
+    is_cancelled: bool = False
+    is_decided: bool = False
+    execution: Execution | None = None
+
+    def cancel(self, *, at_once: bool = False) -> None:
+        """Asks for the end, unless the outcome is known already. Called in the event loop."""
+        if not self.is_decided:
+            self.is_cancelled = True
+            if self.execution is not None:
+                self.execution.cancel(at_once=at_once)
+
+
+class LocalBackend:
+    """The backend `local`. `base` is the folder that relative project folders start from; there are no settings yet."""
+
+    name = "local"
+    capabilities = Capabilities(outputs=True, logs=True, executed_notebook=True)
+
+    def __init__(self, base: Path, settings: Mapping[str, Any]) -> None:
+        self._base = base.absolute()
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._runs: dict[str, _Run] = {}
+        self._runs_by_key: dict[str, _Run] = {}
+        self._loop: LoopThread | None = None
+        self._host: KernelHost | None = None
+        self._is_closed = False
+
+    def check(self, jobs: Sequence[Job]) -> list[Diagnostic]:
+        """What is missing here: packages, folders, notebooks, kernels. Reads each notebook once."""
+        return local_check.check(self._base, jobs)
+
+    def submit(self, submission: Submission, *, idempotency_key: str, notify: Notify) -> Operation:
+        """Starts the notebook's kernel in the background. The key is known as long as this object lives."""
+        with self._lock:
+            run = self._runs_by_key.get(idempotency_key)
+            if run is None:
+                loop = self._running_loop()
+                run = _Run(submission, notify, Operation(id=uuid4().hex))
+                self._runs[run.operation.id] = self._runs_by_key[idempotency_key] = run
+                loop.call(loop.spawn, self._finish(run))
+            return run.operation
+
+    def poll(self, operation_id: str) -> Operation:
+        return self._run(operation_id).operation
+
+    def cancel(self, operation_id: str) -> None:
+        """Interrupts the notebook; a kernel that does not answer is terminated after two seconds, then killed."""
+        run = self._run(operation_id)
+        with self._lock:
+            if self._loop is not None and not self._is_closed:
+                self._loop.call(run.cancel)
+
+    def close(self) -> None:
+        """Kills the kernels that still run, waits for their end and removes what they used."""
+        with self._lock:
+            was_closed, self._is_closed = self._is_closed, True
+        if self._loop is not None and not was_closed:
+            self._loop.stop()
+
+    def _run(self, operation_id: str) -> _Run:
+        run = self._runs.get(operation_id)
+        if run is None:
+            message = (
+                f"no operation '{operation_id}' here: an operation on this machine ends with the dsjobs that started it"
+            )
+            raise BackendError(message, retryable=False)
+        return run
+
+    def _running_loop(self) -> LoopThread:
+        """The event loop, started with the first job. Called with the lock held."""
+        if self._is_closed:
+            raise BackendError("the local backend is closed", retryable=False)
+        if self._loop is None:
+            self._host = _kernel_host()
+            self._loop = LoopThread("dsjobs-local", self._closing)
+            self._loop.start()
+        return self._loop
+
+    # What follows runs in the event loop.
+
+    async def _finish(self, run: _Run) -> None:
+        """Runs a submission to its end. Whatever happens, the operation is done afterwards, and said to be."""
+        started_at = time.time()
+        try:
+            operation = await self._outcome(run)
+        except NotebookError as error:
+            operation = _ended(run, Failure("backend", str(error), hint=error.hint))
+        except (Exception, asyncio.CancelledError) as bug:  # noqa: BLE001 (a lost operation would be waited for for ever)
+            operation = _ended(run, _unexpected(bug))
+        run.is_decided, run.execution = True, None
+        run.operation = replace(operation, done=True, started_at=started_at, finished_at=time.time())
+        run.notify(run.operation.id)
+
+    async def _outcome(self, run: _Run) -> Operation:
+        from dsjobs.notebook.execution import Execution
+
+        order = await asyncio.to_thread(self._order, run.submission.request)
+        assert self._host is not None
+        execution = run.execution = Execution(order, self._host)
+        if run.is_cancelled:
+            execution.cancel()
+        try:
+            await execution.run()
+        finally:
+            run.is_decided = True
+            execution.farewell()
+        problem = await _written(run, execution)
+        digest = reading.code_digest(order.target.cells)
+        path = run.submission.executed_notebook
+        return replace(
+            _ended(run, problem or execution.failure),
+            outputs=None if run.is_cancelled else execution.outputs,
+            executed=ExecutedNotebook(None if path is None or problem else str(path), digest),
+        )
+
+    def _order(self, request: Request) -> Order:
+        """What to run. Reads files, so it runs in a thread of its own."""
+        from dsjobs.notebook.execution import Order
+
+        target = cells.find(paths.project_folder(self._base, request.project), request)
+        kernel = kernelspecs.choose(target.notebook)
+        return Order(target, kernel, {**os.environ, **request.input_variables}, request.output_variable_names)
+
+    async def _closing(self) -> None:
+        assert self._loop is not None and self._host is not None
+        for run in self._runs.values():
+            run.cancel(at_once=True)
+        await self._loop.spawned()
+        await self._host.close()
+
+
+def _kernel_host() -> KernelHost:
+    """What kernels need before the first of them starts. Imports Jupyter's packages."""
+    try:
+        import dsjobs.notebook.execution  # noqa: F401 (submit says what is missing, not the operation)
+        from dsjobs.notebook.kernels import KernelHost
+
+        return KernelHost()
+    except ImportError as error:
+        message = f"running notebooks on this machine needs {error.name}"
+        raise BackendError(message, retryable=False, hint=kernelspecs.INSTALL_HINT) from error
+    except OSError as error:
+        raise BackendError(f"the local backend cannot start: {error}", retryable=True) from error
+
+
+async def _written(run: _Run, execution: Execution) -> Failure | None:
+    """Writes the executed notebook where the submission wants it; what hindered that becomes the outcome, or is added to
+    a failure of the notebook itself."""
+    from dsjobs.notebook import writing
+
+    path = run.submission.executed_notebook
+    if path is None:
+        return None
+    try:
+        await asyncio.to_thread(writing.write, execution.node, path)
+    except OSError as error:
+        problem = f"the executed notebook cannot be written to {path}: {error.strerror or error}"
+        if execution.failure is None:
+            return Failure("backend", problem)
+        hint = f"{execution.failure.hint}; {problem}" if execution.failure.hint else problem
+        return replace(execution.failure, hint=hint)
+    return None
+
+
+def _ended(run: _Run, failure: Failure | None) -> Operation:
+    """The end of a run: a cancelled one has no failure, whatever the interrupt made of it."""
+    return replace(run.operation, cancelled=run.is_cancelled, failure=None if run.is_cancelled else failure)
+
+
+def _unexpected(bug: BaseException) -> Failure:
+    return Failure(
+        "backend",
+        f"dsjobs itself failed: {type(bug).__name__}: {bug}",
+        hint="this is a bug in dsjobs; please report it with the traceback",
+        traceback=tuple("".join(traceback.format_exception(bug)).splitlines()),
+    )

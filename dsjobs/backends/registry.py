@@ -1,0 +1,43 @@
+"""The backends by name. A backend's module is imported when it is created, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dsjobs.backends.protocol import Backend
+from dsjobs.diagnostics import did_you_mean
+from dsjobs.errors import BackendError, UsageError
+
+
+def create(name: str, base: Path, settings: Mapping[str, Any]) -> Backend:
+    """The backend `name`; `base` is the folder that relative paths of its environment start from.
+
+    Raises UsageError for a name that dsjobs does not know, BackendError for one that this version cannot run yet.
+    """
+    factory = BACKENDS.get(name)
+    if factory is None:
+        raise UsageError(f"unknown backend '{name}'", hint=did_you_mean(name, BACKENDS))
+    return factory(name, base, settings)
+
+
+def _local(_: str, base: Path, settings: Mapping[str, Any]) -> Backend:
+    from dsjobs.backends.local import LocalBackend
+
+    return LocalBackend(base, settings)
+
+
+def _not_yet(name: str, base: Path, settings: Mapping[str, Any]) -> NoReturn:
+    raise BackendError(
+        f"this version validates and plans for the backend '{name}', but cannot run it yet",
+        retryable=False,
+        hint="choose an environment with `backend: local` (--env NAME)",
+    )
+
+
+BACKENDS: dict[str, Callable[[str, Path, Mapping[str, Any]], Backend]] = {
+    "local": _local,
+    "datasphere": _not_yet,
+    "dask": _not_yet,
+}

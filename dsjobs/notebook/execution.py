@@ -1,0 +1,193 @@
+"""Runs one notebook in a fresh kernel: its cells in order, up to the first exception, then its outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode, v4
+
+from dsjobs.model import Failure
+from dsjobs.notebook import failures, outputs
+from dsjobs.notebook.cells import Target
+from dsjobs.notebook.kernels import Kernel, KernelDied, KernelHost
+from dsjobs.notebook.kernelspecs import KernelChoice
+from dsjobs.notebook.reading import Cell
+
+# How long a cell may take to answer an interrupt, and the kernel a SIGTERM, before the next stronger means.
+_INTERRUPT_SECONDS = 2.0
+_TERMINATE_SECONDS = 1.0
+# A look at whether the process has been started yet, which takes some 10 ms.
+_STARTING_SECONDS = 0.02
+# After the reply to a cell, how long its remaining output may take to arrive; nbclient would drop it after 4 s.
+_OUTPUT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to run: a notebook or a cell of it, in which kernel, with which environment, for which outputs."""
+
+    target: Target
+    kernel: KernelChoice
+    environment: Mapping[str, str]
+    output_names: tuple[str, ...]
+
+
+class Execution:
+    """One run of one notebook. Belongs to one event loop.
+
+    After `run`: `node` is the executed notebook, however far it came; `failure` says why it failed; `outputs` are there
+    when it did not; `is_cancelled` says that it ended because `cancel` was called.
+    """
+
+    def __init__(self, order: Order, host: KernelHost) -> None:
+        self.node = _blank(order.target)
+        self.failure: Failure | None = None
+        self.outputs: Mapping[str, Any] | None = None
+        self._order = order
+        self._host = host
+        self._kernel: Kernel | None = None
+        self._cell: Cell | None = None
+        self._reply: Mapping[str, Any] = {}
+        self._stop = asyncio.Event()
+        self._kill = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._stop.is_set()
+
+    def cancel(self, *, at_once: bool = False) -> None:
+        """Asks for the end: an interrupt, later signals; with `at_once` the kernel is killed without asking it."""
+        self._kill = self._kill or at_once
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Runs the notebook to its end. The kernel lives on until `farewell`."""
+        if not self._order.kernel.is_python and self._order.output_names:
+            why = f"its kernel '{self._order.kernel.name}' is not a Python kernel"
+            self.failure = outputs.unreadable(self._order.output_names, why)
+            return
+        if self._stop.is_set():
+            return
+        work, stop = asyncio.create_task(self._work()), asyncio.create_task(self._stop.wait())
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            await self._bring_to_end(work)
+        stop.cancel()
+        if work.done():
+            work.result()  # raises what nobody expected
+        else:
+            work.cancel()
+
+    def farewell(self) -> None:
+        """Ends the kernel, in the background: what matters to dependent jobs has been written when `run` returns."""
+        if self._kernel is not None:
+            self._host.end(self._kernel)
+
+    async def _work(self) -> None:
+        try:
+            kernel = await self._start()
+        except (OSError, TimeoutError, KernelDied) as error:
+            self.failure = self._start_failure(error)
+            return
+        try:
+            await self._run_cells(kernel)
+        except KernelDied as death:
+            self.failure = failures.from_death(self._cell, death.exit_code, kernel.last_words())
+            return
+        except CellExecutionError:
+            self.failure = failures.from_exception(self._cell, self._reply) if self._cell else None
+        if not self._stop.is_set():
+            await self._settle(kernel)
+
+    async def _start(self) -> Kernel:
+        order = self._order
+        folder = order.target.notebook.path.parent
+        kernel = self._kernel = await self._host.start(order.kernel, folder=folder, environment=order.environment)
+        info = await kernel.until_ready()
+        if "language_info" in info:
+            self.node.metadata["language_info"] = info["language_info"]
+        return kernel
+
+    def _start_failure(self, error: Exception) -> Failure:
+        name = self._order.kernel.name
+        traceback = failures.lines(self._kernel.last_words()) if self._kernel else ()
+        if isinstance(error, KernelDied):
+            how, hint = failures.death(error.exit_code)
+            message = f"kernel '{name}' ended before it was ready: {how}"
+            return Failure("backend", message, hint=hint, traceback=traceback)
+        if isinstance(error, TimeoutError):
+            return Failure("backend", f"kernel '{name}' did not answer in time", traceback=traceback)
+        return Failure("backend", f"kernel '{name}' could not be started: {error}", traceback=traceback)
+
+    async def _run_cells(self, kernel: Kernel) -> None:
+        """Runs the cells in order; raises what the first bad one raised. `_cell` is the one that runs."""
+        client = NotebookClient(
+            self.node, km=kernel.manager, iopub_timeout=_OUTPUT_SECONDS, on_cell_error=self._remember
+        )
+        client.kc = kernel.client
+        client.kc.allow_stdin = False  # input() raises instead of waiting for an answer that nobody gives
+        try:
+            for cell in self._order.target.cells:
+                if self._stop.is_set():
+                    return
+                self._cell = cell
+                count = client.code_cells_executed + 1
+                node = self.node.cells[cell.index]
+                await kernel.during(client.async_execute_cell(node, cell.index, execution_count=count))
+        except DeadKernelError as error:
+            raise KernelDied(await kernel.exited) from error
+        finally:
+            client.set_widgets_metadata()
+
+    def _remember(self, *, execute_reply: Mapping[str, Any], **_: Any) -> None:
+        self._reply = execute_reply["content"]
+
+    async def _settle(self, kernel: Kernel) -> None:
+        """One last request to a Python kernel: its outputs, if it has not failed, and what makes it ready to end."""
+        names = () if self.failure else self._order.output_names
+        read: Mapping[str, Any] | Failure = {}
+        if self._order.kernel.is_python:
+            question = outputs.question(names)
+            request = kernel.client.execute("", silent=True, store_history=False, user_expressions=question, reply=True)
+            try:
+                read = outputs.read((await kernel.during(request))["content"])
+            except KernelDied as death:
+                read = outputs.unreadable(
+                    names, f"the kernel ended after the last cell: {failures.death(death.exit_code)[0]}"
+                )
+        if names and isinstance(read, Failure):
+            self.failure = read
+        elif self.failure is None:
+            self.outputs = {} if isinstance(read, Failure) else read
+
+    async def _bring_to_end(self, work: asyncio.Task[None]) -> None:
+        """Makes the kernel stop by ever stronger means, until `work` has ended because of it."""
+        while self._kernel is None and not work.done():
+            await asyncio.wait({work}, timeout=_STARTING_SECONDS)
+        if self._kernel is None:
+            return
+        if not self._kill:
+            await self._kernel.interrupt()
+            await asyncio.wait({work}, timeout=_INTERRUPT_SECONDS)
+        if not self._kill and not work.done():
+            await self._kernel.signal(signal.SIGTERM, _TERMINATE_SECONDS)
+        if not work.done():
+            await self._kernel.signal(signal.SIGKILL, _TERMINATE_SECONDS)
+            await asyncio.wait({work}, timeout=_TERMINATE_SECONDS)
+
+
+def _blank(target: Target) -> NotebookNode:
+    """The notebook before it runs: no outputs of an earlier run, and what nbclient needs where a file leaves it out."""
+    node: NotebookNode = v4.to_notebook({"metadata": {}, **target.notebook.content})  # type: ignore[no-untyped-call]
+    for cell, read in zip(node.cells, target.notebook.cells, strict=True):
+        cell.source = read.source
+        cell.setdefault("metadata", NotebookNode())  # type: ignore[no-untyped-call]
+        if read.number:
+            cell.outputs, cell.execution_count = [], None
+    return node
