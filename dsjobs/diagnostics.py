@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from dsjobs.marks import Position, Source
@@ -79,9 +80,12 @@ class Diagnostic:
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Sorted by place, then by code; those without a place come last."""
+    """Sorted by place, then by code; those without a place come last. A warning where an error stands is left out."""
     last = ("\U0010ffff", 0, 0)
-    return sorted(set(diagnostics), key=lambda d: (d.position or last, d.code, d.message))
+    found = set(diagnostics)
+    wrong = {diagnostic.position for diagnostic in found if diagnostic.is_error and diagnostic.position}
+    kept = (diagnostic for diagnostic in found if diagnostic.is_error or diagnostic.position not in wrong)
+    return sorted(kept, key=lambda d: (d.position or last, d.code, d.message))
 
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
@@ -91,11 +95,16 @@ def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
 def text(diagnostic: Diagnostic, sources: Sequence[Source] = ()) -> str:
     """A diagnostic as the terminal shows it: the place and message, the line with a caret, the hint."""
     place = f"{diagnostic.position}: " if diagnostic.position else ""
-    lines = [f"{place}{diagnostic.severity}: {diagnostic.message} [{diagnostic.code}]"]
+    lines = [_visible(f"{place}{diagnostic.severity}: {diagnostic.message} [{diagnostic.code}]")]
     lines += _excerpt(diagnostic.position, sources)
     if diagnostic.hint:
-        lines.append(f"  hint: {diagnostic.hint}")
+        lines.append(_visible(f"  hint: {diagnostic.hint}"))
     return "\n".join(lines)
+
+
+def _visible(text: str) -> str:
+    """What a file says cannot move the cursor or break the line of a message."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
@@ -109,6 +118,30 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     if 0 < len(names) <= 12:
         return "known: " + ", ".join(names)
     return None
+
+
+class Suggestions:
+    """`did_you_mean` over one large set of names. An answer is kept for the next who asks; after a hundred different ones
+    there are no more, because each takes milliseconds and a renamed job may be needed ten thousand times."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self._answers: dict[str, str | None] = {}
+
+    def hint(self, name: str) -> str | None:
+        """As `did_you_mean`."""
+        if name not in self._answers:
+            if len(self._answers) >= 100:
+                return None
+            self._answers[name] = did_you_mean(name, self._candidates(name))
+        return self._answers[name]
+
+    def _candidates(self, name: str) -> Collection[str]:
+        if len(self._names) <= 500:
+            return self._names
+        ends = (name[:2], name[-2:])
+        near = (n for n in self._names if abs(len(n) - len(name)) <= 2 and (n[:2] == ends[0] or n[-2:] == ends[1]))
+        return list(islice(near, 500))
 
 
 _EXCERPT_WIDTH = 160
@@ -137,7 +170,7 @@ def _blank(text: str) -> str:
         else "  "
         if unicodedata.east_asian_width(c) in "WF"
         else ""
-        if unicodedata.combining(c)
+        if unicodedata.category(c) in {"Mn", "Me"}
         else " "
         for c in text
     )

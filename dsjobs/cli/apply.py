@@ -110,8 +110,9 @@ def run(
     from dsjobs.run.executor import Clock, Executor, RunContext
     from dsjobs.run.journal import Journal
     from dsjobs.run.manifest_file import ManifestFile
-    from dsjobs.run.store import create
+    from dsjobs.run.store import create, writable
 
+    copies = [] if copy is None else [writable(copy, keep=base / Path(plan.file).name)]
     backend = registry.create(plan.backend, base, plan.settings)
     try:
         clock = Clock(time.time, time.monotonic)
@@ -125,9 +126,10 @@ def run(
             "pid": os.getpid(),
             "git": git,
         }
-        manifest = ManifestFile([folder.manifest, *([copy] if copy else [])], clock.ticks)
+        manifest = ManifestFile([folder.manifest, *copies], clock.ticks)
         progress = Progress(console, clock) if output != "jsonl" else JsonLines(console)
-        console.progress(f"run {run_id} · {plan.name} in '{plan.environment}' · {len(plan.jobs)} jobs")
+        number = f"{len(plan.jobs)} job{'' if len(plan.jobs) == 1 else 's'}"
+        console.progress(f"run {run_id} · {plan.name} in '{plan.environment}' · {number}")
         with Journal(folder.journal) as journal:
             executor = Executor(
                 plan,
@@ -138,7 +140,7 @@ def run(
                 listeners=[manifest, progress],
                 fail_fast=fail_fast,
             )
-            with stopping(executor.stop, console) as signals:
+            with stopping(executor.stop) as signals:
                 status = executor.run(as_json(plan, __version__)["digest"])
     finally:
         backend.close()
@@ -152,18 +154,17 @@ def new_run_id(started_at: float) -> str:
 
 
 @contextmanager
-def stopping(stop: Callable[..., None], console: Console) -> Iterator[list[int]]:
+def stopping(stop: Callable[..., None]) -> Iterator[list[int]]:
     """Turn SIGINT and SIGTERM into an orderly stop while inside; the signals that came are in the list."""
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:
-        name = signal.Signals(number).name
+        # Prints nothing itself: it may have come in the middle of a line. The progress tells of the stop.
         received.append(number)
         if len(received) > 1:
-            os.write(2, b"stopped at once; what the journal has is kept\n")
+            os.write(2, b"left at once; the journal has what happened until now\n")
             os._exit(128 + number)
-        console.progress(f"{name}: cancelling what is in flight; once more to leave at once")
-        stop(name, cancel=True)
+        stop(signal.Signals(number).name, cancel=True)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -177,6 +178,7 @@ def _show_end(console: Console, manifest: Mapping[str, Any], path: Path, output:
     if output == "json":
         console.answer_json(manifest)
     elif output == "text":
+        console.progress("")
         console.answer(text.table(manifest, console.status_on_stdout))
     shown = os.path.relpath(path)
     console.progress(f"manifest: {shown if not shown.startswith('..') else path}")

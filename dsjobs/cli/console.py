@@ -27,6 +27,8 @@ _SYMBOLS = {
     "succeeded": ("✓", "+"), "failed": ("✗", "x"), "cancelled": ("■", "!"), "skipped": ("↷", "-"), "running": ("▶", ">"),
     "pending": ("·", "."),
 }  # fmt: skip
+_PLAIN = str.maketrans({"·": "-", "…": "...", "→": "->"})
+"""What our own texts use beyond ASCII, for terminals that cannot show it."""
 
 
 class Console:
@@ -41,8 +43,10 @@ class Console:
         self._print(text, sys.stdout)
 
     def answer_json(self, data: Any, *, indent: int | None = 2) -> None:
-        """The answer as one JSON document."""
-        self._print(json.dumps(data, ensure_ascii=False, indent=indent), sys.stdout)
+        """The answer as one JSON document, on one line without `indent`."""
+        text = json.dumps(data, ensure_ascii=False, indent=indent)
+        # What the stream cannot show must become an escape of JSON's, not one of Python's.
+        self._print(text if _can_encode(text, sys.stdout) else json.dumps(data, indent=indent), sys.stdout)
 
     def progress(self, text: str) -> None:
         """Something that happened, to stderr."""
@@ -68,7 +72,7 @@ class Console:
         return self.status(status, sys.stdout)
 
     def status(self, status: str, stream: TextIO | None = None) -> str:
-        """A status as symbol and word, never colour alone."""
+        """A status as symbol and word, never colour alone. It takes two columns more than `status`."""
         stream = stream or sys.stderr
         fancy, plain = _SYMBOLS.get(status, ("·", "."))
         symbol = fancy if _can_encode(fancy, stream) else plain
@@ -87,14 +91,29 @@ class Console:
             return True
         return bool((stream or sys.stderr).isatty()) and os.environ.get("TERM") != "dumb"
 
-    def _print(self, text: str, stream: TextIO) -> None:
+    def _print(self, text: str, stream: TextIO | None) -> None:
+        if stream is None:  # the process was started with it closed
+            return
         encoding = stream.encoding or "ascii"
-        safe = text.encode(encoding, "backslashreplace").decode(encoding)
-        # click would strip colours that were asked for with --color always.
-        click.echo(safe, file=stream, color=self._wants_color(stream))
+        plain = text if _can_encode(text, stream) else text.translate(_PLAIN)
+        safe = plain.encode(encoding, "backslashreplace").decode(encoding)
+        try:
+            # click would strip colours that were asked for with --color always.
+            click.echo(safe, file=stream, color=self._wants_color(stream))
+        except BrokenPipeError:
+            _silence(stream)
 
 
-def _can_encode(text: str, stream: TextIO) -> bool:
+def _silence(stream: TextIO) -> None:
+    """Whoever read `stream` (`head`, a pager) has left. What is printed from now on goes nowhere; a run goes on to its end."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, stream.fileno())
+    os.close(sink)
+
+
+def _can_encode(text: str, stream: TextIO | None) -> bool:
+    if stream is None:
+        return True
     try:
         text.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:

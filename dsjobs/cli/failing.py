@@ -8,6 +8,8 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 
+import click
+
 from dsjobs import __version__
 from dsjobs.cli.console import Console
 from dsjobs.diagnostics import Diagnostic
@@ -42,6 +44,14 @@ def report(error: Exception) -> int:
     path = _write_report(error)
     console.error(f"this is a bug in dsjobs: {type(error).__name__}: {error}", f"please report it with {path}")
     return ExitCode.BUG
+
+
+def report_usage(error: click.ClickException) -> int:
+    """Say what is wrong with the command line itself, and return the exit code."""
+    context = getattr(error, "ctx", None)
+    hint = f"`{context.command_path} --help` shows how it is used" if context else None
+    Console().error(error.format_message(), hint)
+    return ExitCode.USAGE
 
 
 def _write_report(error: Exception) -> str:

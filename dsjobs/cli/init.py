@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ def command(folder: Path, demo: bool, output: str, color: str, quiet: bool) -> i
         return 0
     for name in sorted(files):
         console.answer(f"wrote {folder / name}")
-    at = "" if folder == Path() else f" -C {folder}"
+    at = "" if folder == Path() else f" -C {shlex.quote(str(folder))}"
     console.progress(f"next: dsjobs {'apply' if demo else 'validate'}{at}")
     return 0
 
@@ -55,5 +56,8 @@ def write_new(folder: Path, files: dict[str, bytes]) -> None:
         raise UsageError(f"{folder / existing[0]} exists already, and nothing is overwritten", hint=hint)
     for name, content in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content)
+        except OSError as error:
+            raise UsageError(f"{path}: this cannot be written: {error.strerror}") from None

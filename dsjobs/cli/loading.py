@@ -13,7 +13,7 @@ from typing import Any
 
 from dsjobs import schemas
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
-from dsjobs.errors import BackendError, InvalidFileError, UsageError
+from dsjobs.errors import BackendError, UsageError
 from dsjobs.marks import Source
 from dsjobs.model import Environment, Job, Plan, Spec
 from dsjobs.plan.graph import check_graph
@@ -87,51 +87,51 @@ def _given_file(path: Path) -> Path:
 
 def load(path: Path) -> Loaded:
     """Read a job file and find every problem that needs no environment."""
-    content = _read(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return Loaded(path, None, (), (_unreadable_file(path, error),))
     text, problems = source.decode(str(path), content)
     if problems:
         return Loaded(path, None, (text,), tuple(problems))
     document = source.parse(text)
     checked = schema_check.check(document, schemas.load("jobs"))
     found = [*document.diagnostics, *checked.diagnostics]
-    if checked.data is None:
+    data = checked.data
+    if data is None:
         return Loaded(path, None, (text,), tuple(in_order(found)))
     digest = "sha256:" + hashlib.sha256(content).hexdigest()
     spec, problems = parse.parse(checked, file=str(path), stem=path.stem, digest=digest)
-    unreadable = frozenset(str(name) for name in _unreadable_jobs(checked))
-    found += [*problems, *check_references(spec, checked), *check_graph(spec.jobs, unreadable)]
+    found += [*problems, *check_references(spec, data), *check_graph(spec.jobs, _nameless_jobs(data))]
     return Loaded(path, spec, (text,), tuple(in_order(found)))
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        hint = None
-        if isinstance(error, FileNotFoundError):
-            near = [name.name for name in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-            hint = did_you_mean(path.name, near) or "`dsjobs init` writes a job file"
-        raise InvalidFileError(f"{path}: the job file cannot be read: {error.strerror}", hint=hint) from None
+def _unreadable_file(path: Path, error: OSError) -> Diagnostic:
+    hint = None
+    if isinstance(error, FileNotFoundError):
+        near = [name.name for name in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, near) or "`dsjobs init` writes a job file"
+    return Diagnostic("DSJ001", f"{path}: the job file cannot be read: {error.strerror}", None, hint)
 
 
-def _unreadable_jobs(checked: schema_check.Checked) -> Iterator[str]:
-    """Names that may be those of jobs whose name was taken out: any need may mean one of them."""
-    data: Mapping[str, Any] = checked.data or {}
-    nameless = [path for path in checked.removed if path[0] == "jobs" and (len(path) < 3 or path[2] == "name")]
-    has_nameless = any(job is None or "name" not in job for job in data.get("jobs", ()))
-    if nameless or has_nameless:
-        for job in data.get("jobs", ()):
-            yield from job.get("needs", ()) if job is not None else ()
+def _nameless_jobs(data: Mapping[str, Any]) -> frozenset[str]:
+    """Where a job's name could not be read: every need, because each may mean that job."""
+    jobs = data.get("jobs", ())
+    if all(job is not None and job.get("name") for job in jobs):
+        return frozenset()
+    return frozenset(need for job in jobs if job is not None for need in job.get("needs", ()))
 
 
 def check_everywhere(spec: Spec, environments: Sequence[Environment]) -> list[Diagnostic]:
     """What is wrong with the jobs in each of `environments`, with the values that variables have in the file."""
-    found: list[Diagnostic] = []
+    found: dict[tuple[Any, ...], Diagnostic] = {}
     for environment in environments:
         values, _ = resolve(spec, environment, environ={}, given=())
-        found += check_environment(spec, environment)
-        found += expand(spec, environment, values, None)[1]
-    return found
+        problems = [*check_environment(spec, environment), *expand(spec, environment, values, None)[1]]
+        # What is wrong in one place is said once, though it may be wrong in several environments.
+        for problem in problems:
+            found.setdefault((problem.position, problem.code), problem)
+    return list(found.values())
 
 
 def choose_environment(spec: Spec, name: str | None) -> Environment:

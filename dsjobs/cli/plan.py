@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import click
@@ -76,12 +77,12 @@ def _text(plan: Plan) -> str:
     for index, planned in enumerate(plan.jobs, start=1):
         blocks += _job_lines(index, planned)
     runs = sum(planned.action == "run" for planned in plan.jobs)
-    blocks.append(f"{runs} of {number} jobs would run, at most {plan.max_parallel} at once")
+    blocks.append(f"\n{runs} of {number} jobs would run, at most {plan.max_parallel} at once")
     return "\n".join(blocks)
 
 
 def _shown(value: VariableValue) -> str:
-    return f"{value.value!r}   ({value.layer})" if isinstance(value.value, str) else f"{value.value}   ({value.layer})"
+    return f"{json.dumps(value.value, ensure_ascii=False)}   ({value.layer})"
 
 
 def _job_lines(index: int, planned: PlannedJob) -> list[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from dsjobs.cli.console import Console
-from dsjobs.reports.text import duration, failure_lines
+from dsjobs.reports.text import duration
 from dsjobs.run.executor import Clock
 from dsjobs.run.manifest import Fold
 
 HEARTBEAT = 60.0
 """Seconds without a change after which a line says that the run is alive."""
+
+_STATUS_WIDTH = len("succeeded  ")
 
 Record = dict[str, Any]
 
@@ -49,19 +50,33 @@ class Progress:
         kind = record["record"]
         if kind == "job_submitting":
             again = f" (attempt {record['attempt']})" if record["attempt"] > 1 else ""
-            return f"{self._console.status('running')}  {record['job']}{again}"
+            return f"{self._status('running')}{record['job']}{again}"
         if kind == "job_finished":
             return self._finished(record)
         if kind == "job_skipped":
-            return f"{self._console.status('skipped')}  {record['job']}: {record['reason']}"
+            return f"{self._status('skipped')}{record['job']}: {record['reason']}"
+        if kind == "stop_requested":
+            return self._stopped(record)
         return None
+
+    def _status(self, status: str) -> str:
+        return self._console.status(status) + " " * (_STATUS_WIDTH - len(status))
+
+    def _stopped(self, record: Record) -> str:
+        line = f"stopping: {record['reason']}"
+        running = sum(job["status"] == "running" for job in self._fold.jobs.values())
+        if running and record["cancel"]:
+            line += f"; cancelling {_jobs(running)} (once more to leave at once)"
+        elif running:
+            line += f"; waiting for {_jobs(running)}"
+        return line
 
     def _finished(self, record: Record) -> str:
         job = self._fold.jobs[record["job"]]
         took = f" in {duration(job['duration'])}" if job["duration"] is not None else ""
-        line = f"{self._console.status(record['status'])}  {record['job']}{took}"
+        line = f"{self._status(record['status'])}{record['job']}{took}"
         if job["failure"] and record["status"] == "failed":
-            line += f": {failure_lines(job)[0].split('): ', 1)[-1]}"
+            line += f": {job['failure']['message']}"
         return line
 
     def _heartbeat(self) -> str:
@@ -71,6 +86,10 @@ class Progress:
         shown = ", ".join(running[:3]) + (f" and {len(running) - 3} more" if len(running) > 3 else "")
         moment = datetime.fromtimestamp(self._clock.now()).strftime("%H:%M:%S")
         return f"{moment}  still running: {shown} · {ended} of {len(jobs)} jobs have ended"
+
+
+def _jobs(number: int) -> str:
+    return f"{number} job{'' if number == 1 else 's'}"
 
 
 def _time(record: Record) -> str:
@@ -85,4 +104,4 @@ class JsonLines:
 
     def __call__(self, records: Sequence[Record]) -> None:
         for record in records:
-            self._console.answer(json.dumps(record, ensure_ascii=False))
+            self._console.answer_json(record, indent=None)

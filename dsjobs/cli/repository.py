@@ -28,7 +28,13 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 def _ask(git: str, folder: Path, *arguments: str) -> str | None:
     try:
         answer = subprocess.run(  # noqa: S603 - git by its full path, with fixed arguments
-            [git, *arguments], cwd=folder, capture_output=True, text=True, timeout=30, check=True, encoding="utf-8"
+            [git, "--no-optional-locks", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            encoding="utf-8",
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None

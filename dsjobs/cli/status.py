@@ -34,6 +34,8 @@ def command(run: str, file: str | None, state_dir: Path | None, output: str, col
 
 def load(run: str, file: str | None, state_dir: Path | None) -> dict[str, Any]:
     """The manifest of a run that a user names."""
+    if run.endswith((".yaml", ".yml")):
+        raise UsageError(f"'{run}' is not a run", hint=f"name the job file with -f: `dsjobs status -f {run}`")
     if run.endswith(".json") or "/" in run:
         return store.read_manifest(Path(run))
     return store.load(store.find(state_dir or state_folder(file), run))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import graphlib
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from dsjobs.diagnostics import Diagnostic, did_you_mean
+from dsjobs.diagnostics import Diagnostic, Suggestions
 from dsjobs.marks import MarkedList
 from dsjobs.model import JobFields
 
@@ -16,31 +16,53 @@ Needs = Mapping[str, Sequence[str]]
 
 def check_graph(jobs: Sequence[JobFields], unreadable: frozenset[str] = frozenset()) -> list[Diagnostic]:
     """Unknown needs, and every cycle once. `unreadable`: names of jobs that exist but could not be read."""
-    names = {job.name for job in jobs}
-    problems: list[Diagnostic] = []
-    for job in jobs:
-        unknown = [need for need in job.needs if need not in names and need not in unreadable]
-        problems += [_unknown_need(job, need, names) for need in unknown]
     by_name = {job.name: job for job in jobs}
-    needs = {job.name: [need for need in job.needs if need in names] for job in jobs}
+    hints = Suggestions(by_name)
+    problems = [
+        _unknown_need(job, index, hints)
+        for job in jobs
+        for index, need in enumerate(job.needs)
+        if need not in by_name and need not in unreadable
+    ]
+    needs = {job.name: [need for need in job.needs if need in by_name] for job in jobs}
     return problems + [_cycle_problem(cycle, by_name) for cycle in cycles(needs)]
 
 
 def cycles(needs: Needs) -> list[list[str]]:
-    """Disjoint cycles, each as a path in which every job needs the next one, from the job that stands first in the file."""
-    found: list[list[str]] = []
-    left = {name: list(needed) for name, needed in needs.items()}
+    """Disjoint cycles, each as a path in which every job needs the next one, from the job that stands first in the file.
+    Without the jobs on them `needs` has no cycle."""
     rank = {name: index for index, name in enumerate(needs)}
-    while True:
-        try:
-            graphlib.TopologicalSorter(left).prepare()
-            return sorted(found, key=lambda cycle: rank[cycle[0]])
-        except graphlib.CycleError as error:
-            path = list(reversed(error.args[1][1:]))
-            first = path.index(min(path, key=rank.__getitem__))
-            found.append(path[first:] + path[:first])
-            gone = set(path)
-            left = {name: [n for n in needed if n not in gone] for name, needed in left.items() if name not in gone}
+    found: list[list[str]] = []
+    done: set[str] = set()
+    for start in needs:
+        if start not in done:
+            found += _cycles_from(start, needs, done)
+    rotated = []
+    for cycle in found:
+        first = cycle.index(min(cycle, key=rank.__getitem__))
+        rotated.append(cycle[first:] + cycle[:first])
+    return sorted(rotated, key=lambda cycle: rank[cycle[0]])
+
+
+def _cycles_from(start: str, needs: Needs, done: set[str]) -> Iterator[list[str]]:
+    """A walk along the needs, depth first and without recursion. A cycle that it closes is cut out of its path."""
+    path = [start]
+    depth = {start: 0}
+    branches = [iter(needs[start])]
+    while path:
+        need = next((need for need in branches[-1] if need not in done), None)
+        cut = depth.get(need, len(path)) if need is not None else len(path) - 1
+        if need is not None and need not in depth:
+            depth[need] = len(path)
+            path.append(need)
+            branches.append(iter(needs[need]))
+            continue
+        if need is not None:
+            yield path[cut:]
+        for name in path[cut:]:
+            done.add(name)
+            del depth[name]
+        del path[cut:], branches[cut:]
 
 
 def dependents(needs: Needs) -> dict[str, list[str]]:
@@ -88,12 +110,10 @@ def start_order(needs: Needs) -> list[str]:
     return order
 
 
-def _unknown_need(job: JobFields, need: str, names: Iterable[str]) -> Diagnostic:
-    listed = job.written["needs"]
-    position = listed.item_position(listed.index(need)) if isinstance(listed, MarkedList) else job.written.position()
-    return Diagnostic(
-        "DSJ302", f"job '{job.name}' needs '{need}', which is not a job", position, did_you_mean(need, names)
-    )
+def _unknown_need(job: JobFields, index: int, hints: Suggestions) -> Diagnostic:
+    need, listed = job.needs[index], job.written["needs"]
+    position = listed.item_position(index) if isinstance(listed, MarkedList) else job.written.position()
+    return Diagnostic("DSJ302", f"job '{job.name}' needs '{need}', which is not a job", position, hints.hint(need))
 
 
 def _cycle_problem(cycle: list[str], jobs: Mapping[str, JobFields]) -> Diagnostic:

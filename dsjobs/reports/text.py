@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,26 +18,35 @@ def table(manifest: Manifest, show: Show = str) -> str:
     """The run's head, a line for each job in the order in which they ran, the failures, and the summary."""
     run = manifest["run"]
     lines = [f"{run['name']} · run {run['id']} · environment '{run['environment']}' ({run['backend']})", ""]
-    width = max(len(job["name"]) for job in manifest["jobs"])
-    lines += [f"  {job['name']:<{width}}  {show(job['status'])}{_detail(job)}" for job in manifest["jobs"]]
+    lines += _job_lines(manifest["jobs"], show)
     for job in manifest["jobs"]:
         if job["failure"]:
             lines += ["", *failure_lines(job)]
     return "\n".join([*lines, "", summary(manifest)])
 
 
+def _job_lines(jobs: Sequence[Mapping[str, Any]], show: Show) -> list[str]:
+    """The jobs in columns: name, status, duration, and what there is to say."""
+    took = [duration(job["duration"]) if job["duration"] is not None else "" for job in jobs]
+    names, statuses, times = (
+        max(map(len, column), default=0) for column in ([j["name"] for j in jobs], [j["status"] for j in jobs], took)
+    )
+    lines = []
+    for job, time in zip(jobs, took, strict=True):
+        status = show(job["status"]) + " " * (statuses - len(job["status"]))
+        lines.append(f"  {job['name']:<{names}}  {status}  {time:>{times}}  {_detail(job)}".rstrip())
+    return lines
+
+
 def _detail(job: Mapping[str, Any]) -> str:
-    parts = [f" in {duration(job['duration'])}"] if job["duration"] is not None else []
     if job["status"] == "skipped":
-        parts.append(": " + "; ".join(job["reasons"]))
-    if job["outputs"]:
-        shown = ", ".join(f"{name}={_short(value)}" for name, value in job["outputs"].items())
-        parts.append("  " + (shown if len(shown) <= OUTPUTS_WIDTH else shown[: OUTPUTS_WIDTH - 1] + "…"))
-    return "".join(parts)
+        return "; ".join(job["reasons"])
+    shown = ", ".join(f"{name}={_short(value)}" for name, value in (job["outputs"] or {}).items())
+    return shown if len(shown) <= OUTPUTS_WIDTH else shown[: OUTPUTS_WIDTH - 1] + "…"
 
 
 def _short(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "…"
 
 

@@ -46,6 +46,9 @@ FIRST_LOOK, LONGEST_LOOK, GROWTH, JITTER = 1.0, 15.0, 1.5, 0.2
 SUBMIT_PATIENCE = 300.0
 """Seconds for which a submit that may succeed later is repeated, with the same idempotency key."""
 
+CANCEL_AGAIN = 5.0
+"""Seconds after which a request to cancel that may succeed later is repeated."""
+
 KEY_NAMESPACE = uuid.UUID("6f1c1d3c-6a0b-5b5e-9a44-0d6a6f6b7a01")
 
 Record = dict[str, Any]
@@ -80,7 +83,8 @@ class RunContext:
 
 @dataclass(slots=True)
 class _Flight:
-    """An attempt on its way."""
+    """An attempt on its way. `since` is in ticks; `put_off` is why its submit waits to be repeated; of the looks that are
+    planned only the one with the number `next_look` counts."""
 
     job: str
     attempt: int
@@ -91,7 +95,9 @@ class _Flight:
     interval: float = FIRST_LOOK
     looking: bool = False
     look_again: bool = False
+    next_look: int = 0
     tries: int = 0
+    put_off: BackendError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,13 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
+    operation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _CancelFailed:
+    """A request to cancel did not arrive, but may later."""
+
     operation_id: str
 
 
@@ -151,7 +164,7 @@ class Executor:
         self._sequence = itertools.count()
         self._names: dict[str, Any] = self._template_names()
         self._early_looks: set[str] = set()
-        self._stop_written = False
+        self._stop_written: StopRequested | None = None
 
     def stop(self, reason: str, *, cancel: bool) -> None:
         """Ask for the end of the run: nothing new starts, and with `cancel` what is in flight is asked to end."""
@@ -169,7 +182,7 @@ class Executor:
                 for message in self._wait():
                     self._receive(message, turn)
                 self._take(turn)
-            status = run_status(self._scheduler.statuses, stopped=self._scheduler.stop_reason is not None)
+            status = run_status(self._scheduler.statuses, stopped=self._scheduler.stop is not None)
             self._take(_Turn([records.run_finished(self._clock.now(), status)]))
             return status
         finally:
@@ -212,7 +225,9 @@ class Executor:
         elif isinstance(message, _Look):
             self._look(message.operation_id)
         elif isinstance(message, StopRequested):
-            self._handle(message, turn)
+            self._stop(message, turn)
+        elif isinstance(message, _CancelFailed):
+            self._later(CANCEL_AGAIN, lambda: self._cancel(message.operation_id))
         elif isinstance(message, BaseException):
             raise message
 
@@ -220,13 +235,20 @@ class Executor:
         self._plan_actions(self._scheduler.handle(event), turn)
 
     def _plan_actions(self, actions: Sequence[Action], turn: _Turn) -> None:
-        reason = self._scheduler.stop_reason
-        if reason is not None and not self._stop_written:
-            self._stop_written = True
-            turn.records.append(records.stop_requested(self._clock.now(), reason))
+        """Plan `actions`, and what follows when some of them end a job at once."""
+        ended = self._planned(actions, turn)
+        while ended:
+            ended = [later for event in ended for later in self._planned(self._scheduler.handle(event), turn)]
+
+    def _planned(self, actions: Sequence[Action], turn: _Turn) -> list[Finished]:
+        stop = self._scheduler.stop
+        if stop is not None and stop != self._stop_written:
+            self._stop_written = stop
+            turn.records.append(records.stop_requested(self._clock.now(), stop.reason, cancel=stop.cancel))
+        ended = []
         for action in actions:
             if isinstance(action, Submit):
-                self._plan_submit(action, turn)
+                ended += self._plan_submit(action, turn)
             elif isinstance(action, Skip):
                 self._names["needs"][action.job] = {"outputs": {}, "status": Status.SKIPPED.value}
                 turn.records.append(records.job_skipped(self._clock.now(), action.job, action.reason))
@@ -234,27 +256,35 @@ class Executor:
                 turn.actions.append(lambda action=action: self._watch(action.job))  # type: ignore[misc]
             elif isinstance(action, Cancel):
                 turn.actions.append(lambda action=action: self._cancel(action.operation_id))  # type: ignore[misc]
+        return ended
+
+    def _stop(self, event: StopRequested, turn: _Turn) -> None:
+        self._handle(event, turn)
+        if event.cancel:
+            for flight in [flight for flight in self._flights.values() if flight.put_off is not None]:
+                self._give_up(flight, turn)
 
     # --- submitting ---
 
-    def _plan_submit(self, action: Submit, turn: _Turn) -> None:
+    def _plan_submit(self, action: Submit, turn: _Turn) -> list[Finished]:
+        """Plan a submit; where its request cannot even be rendered, the job has ended."""
         job = self._jobs[action.job]
         request = render_request(job, self._names)
         if isinstance(request, Failure):
-            self._finish(action.job, action.attempt, Outcome(Status.FAILED, request), turn)
-            return
+            return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, request), turn)]
         key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
-        now = self._clock.now()
-        flight = _Flight(action.job, action.attempt, request, key, now)
+        flight = _Flight(action.job, action.attempt, request, key, self._clock.ticks())
         self._flights[action.job] = flight
-        turn.records.append(records.job_submitting(now, action.job, action.attempt, key, request))
+        turn.records.append(records.job_submitting(self._clock.now(), action.job, action.attempt, key, request))
         turn.actions.append(lambda: self._submit(flight))
+        return []
 
     def _submit(self, flight: _Flight) -> None:
         folder = self._context.folder
         executed = folder.notebook(flight.job) if folder else None
         submission = Submission(flight.job, flight.attempt, flight.request, executed)
         flight.tries += 1
+        flight.put_off = None
 
         def call() -> Operation:
             return self._backend.submit(submission, idempotency_key=flight.key, notify=self._notify)
@@ -297,8 +327,8 @@ class Executor:
         flight.interval = max(flight.interval, operation.poll_after or 0.0)
         self._handle(Started(flight.job, operation.id), turn)
         if operation.id in self._early_looks:
-            self._early_looks.discard(operation.id)
             turn.actions.append(lambda: self._poll(flight))
+        self._forget_early_looks()
 
     def _seen(self, flight: _Flight, operation: Operation, turn: _Turn) -> None:
         if operation.done:
@@ -309,37 +339,81 @@ class Executor:
         turn.actions.append(lambda: self._poll(flight) if flight.look_again else self._watch(flight.job))
 
     def _call_failed(self, flight: _Flight, verb: str, error: BackendError, turn: _Turn) -> None:
-        waited = self._clock.now() - flight.since
-        if error.retryable and (verb != "submit" or waited < SUBMIT_PATIENCE):
-            delay = min(LONGEST_LOOK, FIRST_LOOK * 2 ** min(flight.tries, 10))
-            again = self._submit if verb == "submit" else self._poll
-            turn.actions.append(lambda: self._later(delay, lambda: again(flight)))
+        if verb == "submit":
+            self._submit_failed(flight, error, turn)
+        elif error.retryable:
+            flight.interval = min(flight.interval * GROWTH, LONGEST_LOOK)
+            turn.actions.append(lambda: self._watch(flight.job))
+        else:
+            self._fail(flight, f"the job could not be watched: {error}", error.hint, turn)
+
+    def _submit_failed(self, flight: _Flight, error: BackendError, turn: _Turn) -> None:
+        waited = self._clock.ticks() - flight.since
+        if not error.retryable or waited >= SUBMIT_PATIENCE:
+            self._fail(flight, f"the job could not be submitted: {error}", error.hint, turn)
             return
-        self._finish(flight.job, flight.attempt, Outcome(Status.FAILED, _backend_failure(verb, error)), turn)
+        flight.put_off = error
+        stop = self._scheduler.stop
+        if stop is not None and stop.cancel:
+            self._give_up(flight, turn)
+            return
+        delay = min(LONGEST_LOOK, FIRST_LOOK * 2 ** min(flight.tries, 10))
+        turn.actions.append(lambda: self._later(delay, lambda: self._submit_again(flight)))
+
+    def _submit_again(self, flight: _Flight) -> None:
+        if self._flights.get(flight.job) is flight:
+            self._submit(flight)
+
+    def _give_up(self, flight: _Flight, turn: _Turn) -> None:
+        """End a job whose submit would have been repeated, had the run not been stopped."""
+        message = f"the job could not be submitted before the run was stopped: {flight.put_off}"
+        self._fail(flight, message, "whether the backend has started it is not known", turn)
+
+    def _fail(self, flight: _Flight, message: str, hint: str | None, turn: _Turn) -> None:
+        outcome = Outcome(Status.FAILED, Failure("backend", message, hint))
+        self._finish(flight.job, flight.attempt, outcome, turn)
 
     def _finish(self, job: str, attempt: int, outcome: Outcome, turn: _Turn) -> None:
+        self._handle(self._ended(job, attempt, outcome, turn), turn)
+
+    def _ended(self, job: str, attempt: int, outcome: Outcome, turn: _Turn) -> Finished:
+        """Write down an outcome; what comes back is for the scheduler."""
         flight = self._flights.pop(job, None)
         if flight is not None and flight.operation_id is not None:
             self._by_operation.pop(flight.operation_id, None)
+        self._forget_early_looks()
         self._names["needs"][job] = {"outputs": dict(outcome.outputs or {}), "status": outcome.status.value}
         turn.records.append(records.job_finished(self._clock.now(), job, attempt, outcome))
-        self._handle(Finished(job, outcome.status), turn)
+        return Finished(job, outcome.status)
 
     # --- watching ---
 
     def _watch(self, job: str) -> None:
+        """Plan the next look at a job's operation, in place of any that was planned before."""
         flight = self._flights.get(job)
-        if flight is not None:
-            spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
-            self._later(flight.interval * spread, lambda: self._poll(flight))
+        if flight is None:
+            return
+        flight.next_look += 1
+        number = flight.next_look
+        spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
+        self._later(flight.interval * spread, lambda: self._poll(flight) if flight.next_look == number else None)
 
     def _look(self, operation_id: str) -> None:
         job = self._by_operation.get(operation_id)
         if job is not None:
             self._poll(self._flights[job])
-        elif len(self._early_looks) <= self._plan.max_parallel:
-            # It may have ended before the answer to its submit was read; of what has ended, nothing more is asked.
+        elif self._is_submitting:
+            # It may have ended before the answer to its submit was read.
             self._early_looks.add(operation_id)
+
+    @property
+    def _is_submitting(self) -> bool:
+        """Whether the answer to a submit is still to come."""
+        return len(self._flights) > len(self._by_operation)
+
+    def _forget_early_looks(self) -> None:
+        if not self._is_submitting:
+            self._early_looks.clear()
 
     def _poll(self, flight: _Flight) -> None:
         operation_id = flight.operation_id
@@ -349,15 +423,20 @@ class Executor:
         if flight.looking:
             return
         flight.looking = True
+        flight.next_look += 1  # a look that is planned need not be made any more
         self._call(flight.job, "poll", lambda: self._backend.poll(operation_id))
 
     def _cancel(self, operation_id: str) -> None:
-        def call() -> None:
+        if operation_id not in self._by_operation:
+            return
+
+        def call() -> Any:
             try:
                 self._backend.cancel(operation_id)
-            except BackendError:
-                return  # best effort: the outcome arrives through poll, whatever became of the request
-            self._notify(operation_id)
+            except BackendError as error:
+                # Best effort: the outcome arrives through poll, whatever became of the request.
+                return _CancelFailed(operation_id) if error.retryable else None
+            return _Look(operation_id)
 
         self._workers.run(call)
 
@@ -372,8 +451,3 @@ class Executor:
             "run": {"id": self._context.run_id, "started_at": records.moment(self._context.started_at)},
             "needs": {},
         }
-
-
-def _backend_failure(verb: str, error: BackendError) -> Failure:
-    what = "the job could not be submitted" if verb == "submit" else "the job could not be watched"
-    return Failure("backend", f"{what}: {error}", error.hint)

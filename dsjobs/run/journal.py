@@ -31,7 +31,8 @@ class Journal:
 
     def append(self, records: Iterable[Record]) -> None:
         """Write `records` and wait until they are on disk: one write and one sync for all of them."""
-        content = "".join(_encode(record) + "\n" for record in records).encode("utf-8", "surrogatepass")
+        # Half of a surrogate pair, e.g. in a file's name, is no UTF-8: the JSON escape stands for it.
+        content = "".join(_encode(record) + "\n" for record in records).encode("utf-8", "backslashreplace")
         view = memoryview(content)
         while view:
             view = view[os.write(self._file, view) :]
@@ -84,7 +85,7 @@ def parse(content: bytes, name: str) -> Iterator[Record]:
 def _record(line: bytes, place: str) -> Record:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidFileError(f"{place}: this line of the journal is damaged: {error}") from None
     if not isinstance(record, dict) or record.get("record") not in KINDS:
         raise InvalidFileError(f"{place}: this line of the journal is not a record of this version")

@@ -14,6 +14,11 @@ from dsjobs.run.records import SCHEMA_VERSION
 Record = Mapping[str, Any]
 Manifest = dict[str, Any]
 
+_OUTCOMES = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+_ENDED = _OUTCOMES | {Status.SKIPPED}
+_MAY_START = frozenset({Status.PENDING, Status.FAILED})
+"""A job that has not run, or whose last attempt failed."""
+
 
 def fold(records: Iterable[Record]) -> Manifest:
     """The manifest that `records`, from the header on, come to."""
@@ -46,6 +51,8 @@ class Fold:
         """Take in one record. Raises InvalidFileError for one that cannot follow those before it."""
         self.records += 1
         try:
+            if record["record"] != "run_started":
+                _require(self._run["run"]["status"] == Status.RUNNING)
             getattr(self, f"_{record['record']}")(record)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             message = f"line {self.records} of the journal does not fit what stands before it"
@@ -74,6 +81,7 @@ class Fold:
         }
 
     def _run_started(self, record: Record) -> None:
+        _require(not self._run)
         self._run = {key: record[key] for key in ("job_file", "git", "variables")}
         self._run["run"] = {
             "id": record["run_id"],
@@ -93,9 +101,10 @@ class Fold:
         }
 
     def _job_planned(self, record: Record) -> None:
+        _require(record["name"] not in self._jobs)
         self._jobs[record["name"]] = {
             "name": record["name"],
-            "status": Status.PENDING.value,
+            "status": (Status.SKIPPED if record["action"] == "skip" else Status.PENDING).value,
             "reasons": record["reasons"],
             "needs": record["needs"],
             "request": record["request"],
@@ -110,6 +119,7 @@ class Fold:
 
     def _job_submitting(self, record: Record) -> None:
         job = self._jobs[record["job"]]
+        _require(job["status"] in _MAY_START and record["attempt"] == len(job["attempts"]) + 1)
         if not job["attempts"]:
             self._order.append(record["job"])
         job["status"] = Status.RUNNING.value
@@ -129,11 +139,17 @@ class Fold:
         )
 
     def _job_submitted(self, record: Record) -> None:
-        self._attempt(record)["operation_id"] = record["operation_id"]
+        attempt = self._open_attempt(record)
+        _require(attempt["operation_id"] is None)
+        attempt["operation_id"] = record["operation_id"]
 
     def _job_finished(self, record: Record) -> None:
         job = self._jobs[record["job"]]
         failure = record.get("failure")
+        _require(record["status"] in _OUTCOMES)
+        # Without an intent to submit, its request could not be made.
+        attempt = self._open_attempt(record) if job["status"] == Status.RUNNING else None
+        _require(attempt is not None or job["status"] in _MAY_START)
         job.update(
             status=record["status"],
             outputs=record["outputs"],
@@ -143,8 +159,8 @@ class Fold:
             finished_at=record.get("finished_at") or record["at"],
         )
         job["duration"] = _seconds_between(job["started_at"], job["finished_at"])
-        if job["attempts"]:
-            self._attempt(record).update(
+        if attempt is not None:
+            attempt.update(
                 status=record["status"],
                 started_at=record.get("started_at"),
                 finished_at=job["finished_at"],
@@ -152,21 +168,29 @@ class Fold:
             )
 
     def _job_skipped(self, record: Record) -> None:
-        self._jobs[record["job"]].update(
-            status=Status.SKIPPED.value, reasons=[record["reason"]], finished_at=record["at"]
-        )
+        job = self._jobs[record["job"]]
+        _require(job["status"] == Status.PENDING)
+        job.update(status=Status.SKIPPED.value, reasons=[record["reason"]], finished_at=record["at"])
 
     def _stop_requested(self, record: Record) -> None:
         self._run["run"]["stopped"] = record["reason"]
 
     def _run_finished(self, record: Record) -> None:
         run = self._run["run"]
+        _require(record["status"] in _OUTCOMES and all(job["status"] in _ENDED for job in self._jobs.values()))
         run.update(status=record["status"], finished_at=record["at"])
         run["duration"] = _seconds_between(run["started_at"], run["finished_at"])
 
-    def _attempt(self, record: Record) -> dict[str, Any]:
-        attempt: dict[str, Any] = self._jobs[record["job"]]["attempts"][record["attempt"] - 1]
+    def _open_attempt(self, record: Record) -> dict[str, Any]:
+        """The attempt that a record is about: the last one, which has not ended."""
+        attempt: dict[str, Any] = self._jobs[record["job"]]["attempts"][-1]
+        _require(attempt["number"] == record["attempt"] and attempt["status"] == Status.RUNNING)
         return attempt
+
+
+def _require(is_possible: bool) -> None:
+    if not is_possible:
+        raise ValueError("this cannot have happened")
 
 
 def _seconds_between(start: str | None, end: str) -> float | None:

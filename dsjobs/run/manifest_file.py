@@ -64,7 +64,7 @@ class ManifestFile:
         for name in self._changed:
             self._lines[name] = _encode(jobs[name])
         self._changed.clear()
-        return text(self.fold, self._lines).encode("utf-8", "surrogatepass")
+        return text(self.fold, self._lines).encode("utf-8", "backslashreplace")
 
 
 def text(fold: Fold, lines: dict[str, str] | None = None) -> str:

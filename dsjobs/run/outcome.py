@@ -47,6 +47,15 @@ def _broken(outputs: Mapping[str, Any], contracts: Mapping[str, Contract]) -> It
         if name not in outputs:
             yield f"output '{name}' was not assigned"
             continue
-        for where, message in violations(contract, outputs[name]):
+        for where, message in _violations(contract, outputs[name]):
             place = "" if where == "$" else f" at {where}"
             yield f"output '{name}'{place}: {message}"
+
+
+def _violations(contract: Contract, value: Any) -> list[tuple[str, str]]:
+    """What in `value` breaks `contract`. A contract is written by a user: one that cannot be evaluated, for example because
+    it refers to itself without end, is broken too."""
+    try:
+        return list(violations(contract, value))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is about this job and must not end the run
+        return [("$", f"its contract cannot be checked: {type(error).__name__}: {str(error)[:200]}")]

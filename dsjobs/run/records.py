@@ -21,7 +21,8 @@ Record = dict[str, Any]
 
 def moment(seconds: float) -> str:
     """A time (seconds since the epoch) as RFC 3339 text in UTC, with microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # `strftime` gives the same and takes four times as long, three times for each job.
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
@@ -95,9 +96,9 @@ def job_skipped(at: float, job: str, reason: str) -> Record:
     return {"record": "job_skipped", "at": moment(at), "job": job, "reason": reason}
 
 
-def stop_requested(at: float, reason: str) -> Record:
-    """Nothing starts any more."""
-    return {"record": "stop_requested", "at": moment(at), "reason": reason}
+def stop_requested(at: float, reason: str, *, cancel: bool) -> Record:
+    """Nothing starts any more; with `cancel`, what is in flight is asked to end. A stop may become a cancel later."""
+    return {"record": "stop_requested", "at": moment(at), "reason": reason, "cancel": cancel}
 
 
 def run_finished(at: float, status: Status) -> Record:

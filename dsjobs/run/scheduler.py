@@ -91,7 +91,6 @@ class Scheduler:
         self._keys = priorities(needs)
         self._waiting = {name: len(needed) for name, needed in needs.items()}
         self._status = dict.fromkeys(needs, Status.PENDING)
-        self._causes: dict[str, str] = {}
         self._ready = [(self._keys[name], name) for name, count in self._waiting.items() if count == 0]
         heapq.heapify(self._ready)
         self._in_flight: dict[str, str | None] = {}
@@ -109,9 +108,9 @@ class Scheduler:
         return self._status
 
     @property
-    def stop_reason(self) -> str | None:
-        """Why the run was stopped, if it was."""
-        return self._stop.reason if self._stop else None
+    def stop(self) -> StopRequested | None:
+        """The stop that is in force: the first one, or a later one that cancels."""
+        return self._stop
 
     def start(self) -> list[Action]:
         """The first actions of the run."""
@@ -148,10 +147,8 @@ class Scheduler:
         return actions + self._submissions()
 
     def _stopped(self, event: StopRequested) -> list[Action]:
-        if self._stop is None:
+        if self._stop is None or (event.cancel and not self._stop.cancel):
             self._stop = event
-        elif event.cancel:
-            self._stop = StopRequested(self._stop.reason, cancel=True)
         self._ready.clear()
         pending = [name for name, status in self._status.items() if status is Status.PENDING]
         actions: list[Action] = []

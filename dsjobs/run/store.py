@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from dsjobs import schemas
 from dsjobs.errors import GuardError, InvalidFileError, UsageError
 from dsjobs.run import journal
-from dsjobs.run.manifest import Manifest, fold
+from dsjobs.run.manifest import Fold, Manifest
 
 STATE_FOLDER = ".dsjobs"
 
@@ -30,22 +33,22 @@ class RunFolder:
 
     def notebook(self, job: str) -> Path:
         """Where the executed notebook of `job` belongs."""
-        return self.path / "notebooks" / f"{job}.ipynb"
+        return self.path.joinpath("notebooks", f"{job}.ipynb")
 
 
 def create(state: Path, run_id: str) -> RunFolder:
     """A new run's folder below the state folder `state`, which git is told to ignore."""
     runs = state / "runs"
+    path = runs / run_id
     try:
         runs.mkdir(parents=True, exist_ok=True)
         ignore = state / ".gitignore"
         if not ignore.exists():
             write_atomically(ignore, b"*\n")
-        path = runs / run_id
         path.mkdir()
-    except FileExistsError:
-        raise GuardError(f"{runs / run_id} exists already: another run has this ID") from None
     except OSError as error:
+        if path.is_dir():
+            raise GuardError(f"{path} exists already: another run has this ID") from None
         hint = "choose another folder with --state-dir"
         raise UsageError(f"{error.filename}: cannot keep the run here: {error.strerror}", hint=hint) from None
     return RunFolder(path)
@@ -54,7 +57,7 @@ def create(state: Path, run_id: str) -> RunFolder:
 def find(state: Path, name: str = "latest") -> RunFolder:
     """A run by its ID, a unique start of it, or `latest`. Raises UsageError where there is none, or more than one."""
     runs = state / "runs"
-    ids = sorted(entry.name for entry in os.scandir(runs) if entry.is_dir()) if runs.is_dir() else []
+    ids = sorted(entry.name for entry in runs.iterdir() if _has_begun(RunFolder(entry))) if runs.is_dir() else []
     if not ids:
         raise UsageError(f"there are no runs in {runs}", hint="start one with `dsjobs apply`")
     if name == "latest":
@@ -67,9 +70,24 @@ def find(state: Path, name: str = "latest") -> RunFolder:
     raise UsageError(f"there is no run '{name}' in {runs}", hint="the latest are " + ", ".join(ids[-3:]))
 
 
+def _has_begun(folder: RunFolder) -> bool:
+    """Whether a run got as far as its first record: one that was killed before has done nothing."""
+    try:
+        return folder.journal.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def load(folder: RunFolder) -> Manifest:
     """The manifest of a run as its journal has it now, which may be ahead of the file."""
-    return fold(journal.read(folder.journal))
+    state = Fold()
+    for record in journal.read(folder.journal):
+        try:
+            state.apply(record)
+        except InvalidFileError as error:
+            message = f"{folder.journal}:{state.records}: this record does not fit what stands before it"
+            raise InvalidFileError(message, hint=error.hint) from None
+    return state.as_json()
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -78,11 +96,42 @@ def read_manifest(path: Path) -> Manifest:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise InvalidFileError(f"{path}: the manifest cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidFileError(f"{path}: this is not a manifest: {error}") from None
-    if not isinstance(data, dict) or data.get("schema_version") != 1 or "run" not in data:
-        raise InvalidFileError(f"{path}: this is not a manifest of version 1")
-    return data
+    problem = _problem(data)
+    if problem is not None:
+        raise InvalidFileError(f"{path}: this is not a manifest of version 1: {problem}")
+    manifest: Manifest = data
+    return manifest
+
+
+def _problem(data: Any) -> str | None:
+    """What in `data` the schema of a manifest does not allow, or nothing."""
+    import jsonschema
+
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(schemas.load("manifest")).iter_errors(data)
+    )
+    return None if error is None else f"{error.json_path}: {error.message[:200]}"
+
+
+def writable(path: Path, *, keep: Path) -> Path:
+    """The file that `path` names, links followed, once it is sure that a manifest can be written there; folders that are
+    missing are made. Raises UsageError, also where it would replace `keep`."""
+    refusal = f"{path}: the manifest cannot be written there"
+    try:
+        target = path.resolve()
+        if target == keep.resolve():
+            raise UsageError(f"{path}: this is the job file, and the manifest would replace it")
+        if (target.exists() and not target.is_file()) or path.absolute().parent == Path("/dev"):
+            raise UsageError(f"{refusal}: it is not a regular file", hint="`-o json` prints the manifest")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            return target
+    except FileExistsError:
+        raise UsageError(f"{refusal}: {target.parent} is not a folder") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        raise UsageError(f"{refusal}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:

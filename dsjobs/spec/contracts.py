@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from dsjobs.diagnostics import did_you_mean
+from dsjobs.spec.patterns import ecma, validator_class
+from dsjobs.spec.precheck import Check, compile_check
 
 KEYWORDS = frozenset(
     (
-        "$schema $id $ref $defs $comment $anchor type enum const title description default examples deprecated format "
+        "$schema $ref $defs $comment type enum const title description default examples deprecated format "
         "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern "
         "items prefixItems contains minContains maxContains minItems maxItems uniqueItems unevaluatedItems "
         "properties patternProperties additionalProperties propertyNames required minProperties maxProperties "
@@ -21,70 +25,193 @@ KEYWORDS = frozenset(
 """The vocabulary of draft 2020-12. JSON Schema ignores other words; a contract with one checks less than its author thinks."""
 
 
-def schema_problem(schema: Mapping[str, Any]) -> tuple[tuple[str, ...], str, str | None] | None:
-    """Why `schema` is not a usable JSON Schema: the path of keys to the place, the message, a hint. None when it is."""
-    for key in schema:
-        if key not in KEYWORDS and not key.startswith("x-"):
-            return (key,), f"'{key}' is not a keyword of JSON Schema", did_you_mean(key, KEYWORDS)
-    return None if _is_simple(schema) else _meta_problem(schema)
+@dataclass(frozen=True, slots=True)
+class SchemaProblem:
+    """Why a schema is not usable: the path to the place in it, whether the key there is meant or its value, and the words."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+    is_key: bool = False
+
+
+def schema_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
+    """The first reason why `schema` is not a usable JSON Schema; None when it is one."""
+    if _is_simple(schema):
+        return None
+    return _unknown_keyword(schema, ()) or _meta_problem(schema) or _reference_problem(schema)
 
 
 def violations(schema: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
     """What in `value` breaks `schema`: where (`$` is the value itself, `$.rows[2]` a part of it), and how."""
-    if _obviously_valid(schema, value):
+    text = json.dumps(schema, sort_keys=True)
+    if _fast_check(text)(value):
         return
-    for error in _validator(json.dumps(schema, sort_keys=True)).iter_errors(value):
-        yield error.json_path, _message(error)
+    try:
+        for error in _validator(text).iter_errors(value):
+            yield error.json_path, _message(error)
+    except RecursionError:
+        yield "$", "cannot be checked: the schema, or the value, is nested without end"
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,), "object": (dict,),
-    "null": (type(None),),
-}  # fmt: skip
-_NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(ecma(value))
+    except (re.error, RecursionError, OverflowError):
+        return False
+
+
+def _is_scalars(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str | int | float) for item in value)
+
+
+# Keywords that are seen to be right at a glance. jsonschema takes a tenth of a second to load, in the executor's loop as
+# well, and most schemas need no more than these.
+_SIMPLE: dict[str, Callable[[Any], bool]] = {
+    "type": lambda value: isinstance(value, str) and value in _TYPES,
+    "enum": _is_scalars,
+    "pattern": _is_pattern,
+    "title": lambda value: isinstance(value, str),
+    "description": lambda value: isinstance(value, str),
+    "default": lambda value: True,
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
+    **dict.fromkeys(("minLength", "maxLength", "minItems"), _is_size),
+}
 
 
 def _is_simple(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema is valid at a glance. jsonschema takes a tenth of a second to load, and most contracts are these."""
-    return all(
-        (key == "type" and isinstance(value, str) and value in _TYPES)
-        or (key in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool))
-        or (key in {"title", "description"} and isinstance(value, str))
-        or key == "default"
-        for key, value in schema.items()
-    )
+    """Whether a schema is valid at a glance."""
+    return all(key in _SIMPLE and _SIMPLE[key](value) for key, value in schema.items())
 
 
-def _obviously_valid(schema: Mapping[str, Any], value: Any) -> bool:
-    if not schema.keys() <= {"type", "title", "description", "default"}:
-        return False
-    kind = schema.get("type")
-    if kind is None:
-        return True
-    if not isinstance(kind, str) or (isinstance(value, bool) and kind != "boolean"):
-        return False
-    return isinstance(value, _TYPES[kind])
+@lru_cache(maxsize=1024)
+def _fast_check(text: str) -> Check:
+    """Whether a value surely satisfies the schema in `text`; never true where jsonschema has to say."""
+    schema = json.loads(text)
+    return compile_check(schema) if _is_simple(schema) else lambda value: False
 
 
-def _meta_problem(schema: Mapping[str, Any]) -> tuple[tuple[str, ...], str, str | None] | None:
+# Where a schema has other schemas: as the value, as the items of a list, as the values of a mapping.
+_INNER = frozenset(
+    "items contains unevaluatedItems additionalProperties propertyNames unevaluatedProperties not if then else".split()
+)
+_INNER_LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_INNER_MAPPINGS = frozenset({"$defs", "properties", "patternProperties", "dependentSchemas"})
+
+_OF_SEVERAL_DOCUMENTS = frozenset({"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary"})
+
+Path = tuple[str | int, ...]
+
+
+def _subschemas(schema: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    for key, value in schema.items():
+        inner: Iterable[tuple[Path, Any]] = ()
+        if key in _INNER:
+            inner = [((key,), value)]
+        elif key in _INNER_LISTS and isinstance(value, list):
+            inner = [((key, index), item) for index, item in enumerate(value)]
+        elif key in _INNER_MAPPINGS and isinstance(value, Mapping):
+            inner = [((key, name), item) for name, item in value.items()]
+        yield from ((path, item) for path, item in inner if isinstance(item, Mapping))
+
+
+def _unknown_keyword(schema: Mapping[str, Any], path: Path) -> SchemaProblem | None:
+    for key in schema:
+        if key in _OF_SEVERAL_DOCUMENTS:
+            message = f"'{key}' cannot be used here"
+            return SchemaProblem((*path, key), message, "a schema here stands alone", is_key=True)
+        if key not in KEYWORDS and not key.startswith("x-"):
+            message = f"'{key}' is not a keyword of JSON Schema"
+            return SchemaProblem((*path, key), message, did_you_mean(key, KEYWORDS), is_key=True)
+    inner = (_unknown_keyword(item, (*path, *step)) for step, item in _subschemas(schema))
+    return next((problem for problem in inner if problem), None)
+
+
+def _meta_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
     import jsonschema
 
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
-        path = tuple(str(key) for key in error.absolute_path)
-        where = f"'{path[-1]}'" if path else "this"
-        if path[-1:] == ("type",):
-            return path, f"{where} is not a type of JSON Schema", did_you_mean(str(error.instance), _TYPES)
-        return path, f"{where} is not valid in a JSON Schema: {error.message}", None
+        path = tuple(error.absolute_path)
+        where = next((key for key in reversed(path) if isinstance(key, str)), "this")
+        if where == "type":
+            kinds = error.instance if isinstance(error.instance, list) else [error.instance]
+            wrong = next((kind for kind in kinds if kind not in _TYPES), error.instance)
+            hint = did_you_mean(str(wrong), _TYPES)
+            return SchemaProblem(path, f"{_shown(wrong)} is not a type of JSON Schema", hint)
+        return SchemaProblem(path, f"'{where}': {_shown(error.instance)} {_expected(error)}")
     return None
+
+
+def _expected(error: Any) -> str:
+    """What a keyword of JSON Schema takes, in words."""
+    if error.validator == "type":
+        kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        return "is not " + " or ".join(_TYPE_WORDS[kind] for kind in kinds)
+    if error.validator == "format":
+        return f"is not a valid {error.validator_value}"
+    return "is not valid in a JSON Schema"
+
+
+_TYPE_WORDS = {
+    "string": "a text", "number": "a number", "integer": "a whole number", "boolean": "true or false",
+    "array": "a list", "object": "a mapping", "null": "null",
+}  # fmt: skip
+
+
+def _reference_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
+    """A `$ref` that leads out of the schema, to nothing, or in a circle. Nothing is ever fetched."""
+    for path, part in _all_subschemas(schema, ()):
+        seen = [part]
+        while "$ref" in seen[-1]:
+            reference = seen[-1]["$ref"]
+            target = _target(schema, reference)
+            if target is None:
+                message = f"'$ref': {_shown(reference)} is not in this schema"
+                return SchemaProblem((*path, "$ref"), message, "write '#/$defs/NAME', and the schema under $defs")
+            if any(target is one for one in seen):
+                return SchemaProblem((*path, "$ref"), f"'$ref': {_shown(reference)} leads back to itself")
+            seen.append(target)
+    return None
+
+
+def _all_subschemas(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    yield path, schema
+    for step, inner in _subschemas(schema):
+        yield from _all_subschemas(inner, (*path, *step))
+
+
+def _target(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] | None:
+    """The schema in `schema` that a JSON pointer names."""
+    head, *steps = reference.split("/")
+    target: Any = schema if head == "#" else None
+    for step in steps:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list) and key.isdecimal() and int(key) < len(target):
+            target = target[int(key)]
+        else:
+            target = target.get(key) if isinstance(target, Mapping) else None
+    return target if isinstance(target, Mapping) else None
 
 
 @lru_cache(maxsize=1024)
 def _validator(schema: str) -> Any:
-    import jsonschema
+    from referencing.jsonschema import EMPTY_REGISTRY
 
-    return jsonschema.Draft202012Validator(json.loads(schema))
+    # jsonschema's own registry would ask the network, or read a file, for an address that it does not know.
+    return validator_class()(json.loads(schema), registry=EMPTY_REGISTRY)
 
 
 _LIMITS = {
@@ -95,9 +222,13 @@ _LIMITS = {
 }  # fmt: skip
 
 
+def _shown(value: Any) -> str:
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= 60 else shown[:57] + "…"
+
+
 def _message(error: Any) -> str:
-    shown = json.dumps(error.instance, ensure_ascii=False, default=str)
-    shown = shown if len(shown) <= 60 else shown[:57] + "…"
+    shown = _shown(error.instance)
     if error.validator == "type":
         expected = error.validator_value
         words = expected if isinstance(expected, str) else " or ".join(expected)

@@ -18,6 +18,7 @@ from dsjobs.spec.templates import (
     is_template,
     render,
     templates_in,
+    texts_in,
 )
 from dsjobs.spec.values import encode
 
@@ -32,7 +33,8 @@ def check_environment(spec: Spec, environment: Environment) -> list[Diagnostic]:
     for fields in spec.jobs:
         layers = _layers(spec, environment, fields)
         problems += _target_problems(layers)
-        if environment.backend == "datasphere" and _first(layers, "project") is None:
+        needs_project = environment.backend == "datasphere" and not _is_lost(layers, "project")
+        if needs_project and _first(layers, "project") is None:
             problems.append(_no_project(fields, environment))
     if environment.backend == "datasphere" and "output_store" not in environment.settings:
         problems += _outputs_without_store(spec, environment)
@@ -83,7 +85,9 @@ def expand(
 def uses_git(spec: Spec) -> bool:
     """Whether any template asks for the repository: only then it is looked at."""
     layers = (spec.defaults, *(environment.defaults for environment in spec.environments.values()), *spec.jobs)
-    return any("git" in _roots(value) for fields in layers for value in _values(fields))
+    # Every text of a file is looked at: the plain search spares nearly all of them the rest.
+    texts = (text for fields in layers for value in _values(fields) for text in texts_in(value) if "git" in text)
+    return any("git" in _roots(text) for text in texts)
 
 
 def _values(fields: JobFields) -> Iterator[Any]:
@@ -123,16 +127,22 @@ def _target(layers: Layers) -> tuple[str | None, str | None]:
     return None, None
 
 
+def _is_lost(layers: Layers, *keys: str) -> bool:
+    """Whether the file says one of `keys` in a way that was not understood, which has been reported."""
+    return any(not layer.written.lost.isdisjoint(keys) for layer in layers)
+
+
 def _target_problems(layers: Layers) -> Iterator[Diagnostic]:
     fields = layers[0]
-    position = fields.written.value_position("name")
-    if _target(layers) == (None, None):
+    if _target(layers) == (None, None) and not _is_lost(layers, "notebook", "cell"):
         message = f"job '{fields.name}' has neither 'notebook' nor 'cell'"
+        position = fields.written.value_position("name")
         yield Diagnostic("DSJ107", message, position, "add `notebook: NAME.ipynb`")
-    if fields.cell is not None:
-        message = "'cell' is deprecated in the API"
-        place = fields.written.key_position("cell")
-        yield Diagnostic("DSJ403", message, place, "put the code into a notebook of its own", "warning")
+    for layer in layers:
+        if layer.cell is not None:
+            message = "'cell' is deprecated in the API"
+            place = layer.written.key_position("cell")
+            yield Diagnostic("DSJ403", message, place, "put the code into a notebook of its own", "warning")
 
 
 def _no_project(fields: JobFields, environment: Environment) -> Diagnostic:
@@ -223,7 +233,7 @@ class _Expansion:
         return _position(layers, "project")
 
     def connector(self, layers: Layers) -> str | None:
-        value = self.text("spark_connector", _first(layers, "spark_connector"), layers)
+        value = self.limited("spark_connector", _first(layers, "spark_connector"), layers, MAX_CONNECTOR_ID)
         connectors = self.environment.spark_connectors
         if value is None or value in connectors:
             return None if value is None else connectors[value]
@@ -250,12 +260,18 @@ class _Expansion:
         return known, deferred
 
     def is_open(self, value: Any) -> bool:
-        """Whether a template in `value` needs something that has no value here."""
-        known = self.names
-        paths = (reference.path for template in _understood(value) for reference in template.references)
-        return any(
-            path[0] not in known or (path[0] == "vars" and not known["vars"].keys() >= {*path[1:2]}) for path in paths
-        )
+        """Whether a template in `value` has an error, or needs something that has no value here."""
+        try:
+            templates = templates_in(value)
+        except TemplateError:
+            return True
+        return not all(self.has_value(reference.path) for template in templates for reference in template.references)
+
+    def has_value(self, path: tuple[str, ...]) -> bool:
+        root, *rest = path
+        if root == "vars" and rest:
+            return rest[0] in self.names["vars"]
+        return root in self.names and not (root == "environment" and rest)
 
     def known_input(self, layer: JobFields, name: str, value: Any, known: dict[str, str]) -> None:
         try:

@@ -9,14 +9,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, did_you_mean
-from dsjobs.marks import MarkedList, MarkedMap, Position
+from dsjobs.marks import MarkedList, MarkedMap, Position, position_at
 from dsjobs.model import Contract, Environment, JobFields, Spec, Variable
-from dsjobs.spec.contracts import schema_problem, violations
+from dsjobs.spec.contracts import KEYWORDS, SchemaProblem, schema_problem, violations
 from dsjobs.spec.schema import Checked
 
 _SETTINGS: Mapping[str, frozenset[str]] = {
-    "local": frozenset(),
-    "datasphere": frozenset({"output_store"}),
+    "local": frozenset(("preload", "memory", "kernel_start")),
+    "datasphere": frozenset(
+        (
+            "endpoint endpoints rate_limit profile workload_identity "
+            "output_store output_store_endpoint output_store_region"
+        ).split()
+    ),
     "dask": frozenset(),
 }
 
@@ -30,7 +35,7 @@ def parse(checked: Checked, *, file: str, stem: str, digest: str) -> tuple[Spec,
     if data is None:
         raise ValueError("a document without data has no Spec")
     problems: list[Diagnostic] = []
-    variables = {name: _variable(name, data["variables"], problems) for name in data.get("variables", {})}
+    variables = dict(_variables(data, problems))
     environments = _environments(data, variables, problems)
     jobs = tuple(_jobs(data, problems))
     spec = Spec(
@@ -42,7 +47,7 @@ def parse(checked: Checked, *, file: str, stem: str, digest: str) -> tuple[Spec,
         environments=environments,
         default_environment=_default_environment(data, environments, problems),
         defaults=_fields(data.get("defaults", _nothing(data)), problems),
-        max_parallel=data.get("max_parallel"),
+        max_parallel=_whole(data.get("max_parallel")),
         jobs=jobs,
     )
     return spec, problems
@@ -55,20 +60,37 @@ def _nothing(near: MarkedMap) -> MarkedMap:
     return empty
 
 
-def _variable(name: str, written: MarkedMap, problems: list[Diagnostic]) -> Variable:
-    value = written[name]
-    position = written.value_position(name)
-    if not isinstance(value, MarkedMap):
-        return Variable(name, {"type": _type_of(value)}, True, value, "", position)
-    schema = {key: part for key, part in value.items() if key not in {"default", "description"}}
-    problem = schema_problem(value)
+def _whole(value: int | float | None) -> int | None:
+    """JSON Schema takes 4.0 for an integer."""
+    return None if value is None else int(value)
+
+
+def _variables(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[tuple[str, Variable]]:
+    written = data.get("variables", _nothing(data))
+    for (name, value), (_, position) in zip(written.items(), written.positioned(), strict=True):
+        if isinstance(value, MarkedMap):
+            yield name, _described_variable(name, value, position, problems)
+        else:
+            yield name, Variable(name, {"type": _type_of(value)}, True, value, "", position)
+
+
+def _described_variable(name: str, written: MarkedMap, position: Position, problems: list[Diagnostic]) -> Variable:
+    schema = {key: part for key, part in written.items() if key not in {"default", "description"}}
+    problem = schema_problem(written)
     if problem is not None:
-        problems.append(_schema_diagnostic(problem, value, f"variable '{name}'"))
+        problems.append(_schema_diagnostic(problem, written, f"variable '{name}'", _default_hint(written)))
         schema = {}
-    variable = Variable(name, schema, "default" in value, value.get("default"), value.get("description", ""), position)
+    description = written.get("description", "")
+    variable = Variable(name, schema, "default" in written, written.get("default"), str(description), position)
     if variable.has_default:
-        problems += _wrong_value(variable, variable.default, value.value_position("default"))
+        problems += _wrong_value(variable, variable.default, written.value_position("default"))
     return variable
+
+
+def _default_hint(written: MarkedMap) -> str | None:
+    if KEYWORDS.isdisjoint(written):
+        return "a mapping describes the variable; one that is its default is written {default: {…}}"
+    return None
 
 
 def _type_of(value: Any) -> str:
@@ -78,17 +100,9 @@ def _type_of(value: Any) -> str:
     return names.get(type(value), "object")
 
 
-def _schema_diagnostic(problem: tuple[tuple[str, ...], str, str | None], written: MarkedMap, what: str) -> Diagnostic:
-    path, message, hint = problem
-    position = written.position()
-    inner: Any = written
-    for key in path:
-        if not isinstance(inner, MarkedMap) or key not in inner:
-            break
-        at_keyword = "not a keyword" in message and key == path[-1]
-        position = inner.key_position(key) if at_keyword else inner.value_position(key)
-        inner = inner[key]
-    return Diagnostic("DSJ108", f"{what}: {message}", position, hint)
+def _schema_diagnostic(problem: SchemaProblem, written: MarkedMap, what: str, hint: str | None = None) -> Diagnostic:
+    position = position_at(written, problem.path, of_key=problem.is_key) or written.position()
+    return Diagnostic("DSJ108", f"{what}: {problem.message}", position, problem.hint or hint)
 
 
 def _wrong_value(variable: Variable, value: Any, position: Position) -> Iterator[Diagnostic]:
@@ -104,7 +118,7 @@ def _value_hint(variable: Variable, value: Any) -> str | None:
     kind = variable.schema.get("type")
     if kind == "boolean" and isinstance(value, str):
         return "only `true` and `false` are booleans here"
-    if kind == "string" and not isinstance(value, str):
+    if kind == "string" and isinstance(value, int | float):
         return "quote it"
     allowed = variable.schema.get("enum")
     return did_you_mean(str(value), map(str, allowed)) if isinstance(allowed, list) else None
@@ -115,22 +129,16 @@ def _environments(
 ) -> dict[str, Environment]:
     written = data.get("environments")
     if written is None:
-        return {"local": _environment("local", _nothing(data), variables, problems)}
-    return {name: _environment(name, part, variables, problems) for name, part in written.items()}
+        return {"local": _environment("local", _nothing(data), variables, data, problems)}
+    return {name: _environment(name, part, variables, data, problems) for name, part in written.items()}
 
 
 def _environment(
-    name: str, written: MarkedMap, variables: Mapping[str, Variable], problems: list[Diagnostic]
+    name: str, written: MarkedMap, variables: Mapping[str, Variable], data: MarkedMap, problems: list[Diagnostic]
 ) -> Environment:
     values = written.get("variables", _nothing(written))
-    for variable, value in values.items():
-        if variable in variables:
-            problems += _wrong_value(variables[variable], value, values.value_position(variable))
-            continue
-        message = f"environment '{name}' sets the variable '{variable}', which the file does not declare"
-        hint = did_you_mean(variable, variables) or f"add '{variable}' to the file's `variables`"
-        problems.append(Diagnostic("DSJ207", message, values.key_position(variable), hint))
-    problems += _foreign_settings(name, written)
+    problems += _wrong_variables(values, variables, data)
+    problems += _foreign_settings(written)
     return Environment(
         name=name,
         backend=written.get("backend", "local"),
@@ -143,14 +151,26 @@ def _environment(
     )
 
 
-def _foreign_settings(name: str, written: MarkedMap) -> Iterator[Diagnostic]:
+def _wrong_variables(values: MarkedMap, variables: Mapping[str, Variable], data: MarkedMap) -> Iterator[Diagnostic]:
+    declared = data.get("variables")
+    lost = declared.lost if isinstance(declared, MarkedMap) else data.lost
+    for (variable, value), (_, position) in zip(values.items(), values.positioned(), strict=True):
+        if variable in variables:
+            yield from _wrong_value(variables[variable], value, position)
+        elif variable not in lost and "variables" not in data.lost:
+            message = f"an environment sets the variable '{variable}', which the file does not declare"
+            hint = did_you_mean(variable, variables) or f"add '{variable}' to the file's `variables`"
+            yield Diagnostic("DSJ207", message, values.key_position(variable), hint)
+
+
+def _foreign_settings(written: MarkedMap) -> Iterator[Diagnostic]:
     settings = written.get("settings")
     backend = written.get("backend")
     if settings is None or backend is None:
         return
     for setting in settings:
         if setting not in _SETTINGS[backend]:
-            message = f"the backend '{backend}' of environment '{name}' has no setting '{setting}'"
+            message = f"the backend '{backend}' has no setting '{setting}'"
             hint = did_you_mean(setting, _SETTINGS[backend]) or "remove it"
             yield Diagnostic("DSJ104", message, settings.key_position(setting), hint)
 
@@ -159,6 +179,9 @@ def _default_environment(
     data: MarkedMap, environments: Mapping[str, Environment], problems: list[Diagnostic]
 ) -> str | None:
     name: str | None = data.get("default_environment")
+    lost = data["environments"].lost if "environments" in data else data.lost & {"environments"}
+    if name in lost or "environments" in lost:
+        return None
     if name is not None and name not in environments:
         position = data.value_position("default_environment")
         hint = did_you_mean(name, environments)
@@ -171,7 +194,7 @@ def _jobs(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[JobFields]:
     first: dict[str, MarkedMap] = {}
     for written in data.get("jobs", ()):
         name = written.get("name") if written is not None else None
-        if name is None:
+        if not name:
             continue
         if name in first:
             line = first[name].value_position("name").line

@@ -6,9 +6,10 @@ test holds that whatever it accepts jsonschema accepts too. Where it says no, js
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from dsjobs.spec.patterns import ecma
 
 Check = Callable[[Any], bool]
 Schema = Mapping[str, Any]
@@ -101,7 +102,7 @@ def _enum(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Ch
 
 
 def _pattern(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
-    search = re.compile(argument).search
+    search = ecma(argument).search
     return lambda value: not isinstance(value, str) or search(value) is not None
 
 
@@ -125,8 +126,24 @@ def _min_properties(argument: Any, schema: Schema, inner: Callable[[Schema], Che
     return _length(lambda size: size >= argument, dict)
 
 
+def _bound(limit: Callable[[Any], bool]) -> Check:
+    return lambda value: not isinstance(value, int | float) or isinstance(value, bool) or limit(value)
+
+
 def _minimum(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
-    return lambda value: not isinstance(value, int | float) or isinstance(value, bool) or value >= argument
+    return _bound(lambda value: value >= argument)
+
+
+def _maximum(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _bound(lambda value: value <= argument)
+
+
+def _exclusive_minimum(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _bound(lambda value: value > argument)
+
+
+def _exclusive_maximum(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _bound(lambda value: value < argument)
 
 
 def _unique(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
@@ -187,6 +204,9 @@ _COMPILERS: dict[str, _Compiler] = {
     "minItems": _min_items,
     "minProperties": _min_properties,
     "minimum": _minimum,
+    "maximum": _maximum,
+    "exclusiveMinimum": _exclusive_minimum,
+    "exclusiveMaximum": _exclusive_maximum,
     "uniqueItems": _unique,
     "items": _items,
     "required": _required,

@@ -6,14 +6,14 @@ at submit. `vars.X` must be declared, `needs.J` be one of the job's own needs, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsjobs.diagnostics import Diagnostic, did_you_mean
-from dsjobs.marks import MarkedList, MarkedMap, Position
+from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
+from dsjobs.marks import MarkedList, MarkedMap, position_at
 from dsjobs.model import JobFields, Spec
-from dsjobs.spec.schema import Checked
+from dsjobs.spec.places import place_inside
 from dsjobs.spec.templates import (
     LOAD_TIME,
     SUBMIT_TIME,
@@ -30,21 +30,13 @@ FIXED_NAMES: Mapping[str, tuple[str, ...]] = {
     "git": ("commit", "branch", "dirty"),
     "run": ("id", "started_at"),
 }
-_PLANNED_ROOTS = {"matrix": "matrix jobs", "secrets": "secrets"}
+_PLANNED_ROOTS = frozenset({"matrix", "secrets"})
 
 
-def check_references(spec: Spec, checked: Checked) -> list[Diagnostic]:
-    """Every template of `spec` that cannot be right. What depends on a part that the schema took out is let be."""
-    removed = checked.removed
+def check_references(spec: Spec, data: MarkedMap) -> list[Diagnostic]:
+    """Every template of `spec` that cannot be right. What depends on a part that `data`, its document, has lost is let be."""
     shared = [spec.defaults, *(environment.defaults for environment in spec.environments.values())]
-    by_default = frozenset(name for fields in shared for name in fields.outputs)
-    scope = _Scope(
-        variables=frozenset(spec.variables)
-        | {str(path[1]) for path in removed if path[0] == "variables" and len(path) > 1},
-        outputs={job.name: by_default.union(job.outputs) for job in spec.jobs},
-        unsure=_unsure_jobs(checked),
-        declares_variables=("variables",) not in removed,
-    )
+    scope = _scope(spec, data, shared)
     problems: list[Diagnostic] = []
     for fields in (*shared, *spec.jobs):
         if _may_have_templates(fields):
@@ -54,18 +46,33 @@ def check_references(spec: Spec, checked: Checked) -> list[Diagnostic]:
 
 @dataclass(slots=True)
 class _Scope:
-    """What templates may name. `unsure`: jobs whose outputs were not all understood."""
+    """What templates may name. `outputs` has for each job the names that it declares, None where they are not all known."""
 
     variables: frozenset[str]
-    outputs: dict[str, frozenset[str]]
-    unsure: frozenset[str]
-    declares_variables: bool
+    any_variable: bool
+    outputs: dict[str, frozenset[str] | None]
+    job_hints: Suggestions
 
 
-def _unsure_jobs(checked: Checked) -> frozenset[str]:
-    jobs: list[Any] = checked.data.get("jobs", []) if checked.data is not None else []
-    damaged = {path[1] for path in checked.removed if path[0] == "jobs" and path[2:3] == ("outputs",)}
-    return frozenset(job.get("name", "") for index, job in enumerate(jobs) if job is not None and index in damaged)
+def _scope(spec: Spec, data: MarkedMap, shared: list[JobFields]) -> _Scope:
+    written = data.get("variables")
+    lost = written.lost if isinstance(written, MarkedMap) else frozenset()
+    by_default = frozenset(name for fields in shared for name in fields.outputs)
+    unsure = any(_has_lost_outputs(fields) for fields in shared)
+    outputs = {
+        job.name: None if unsure or _has_lost_outputs(job) else by_default.union(job.outputs) for job in spec.jobs
+    }
+    return _Scope(
+        variables=frozenset(spec.variables).union(lost),
+        any_variable="variables" in data.lost,
+        outputs=outputs,
+        job_hints=Suggestions(outputs),
+    )
+
+
+def _has_lost_outputs(fields: JobFields) -> bool:
+    outputs = fields.written.get("outputs")
+    return "outputs" in fields.written.lost or (isinstance(outputs, MarkedMap) and bool(outputs.lost))
 
 
 def _may_have_templates(fields: JobFields) -> bool:
@@ -77,55 +84,49 @@ def _check_fields(fields: JobFields, scope: _Scope) -> Iterator[Diagnostic]:
     for key in LOAD_TIME_KEYS:
         text = getattr(fields, key)
         if is_template(text):
-            yield from _check_text(text, written.value_position(key), fields, scope, deferred=False)
+            yield from _check_text(text, (written, key), fields, scope, deferred=False)
     inputs = written.get("inputs")
     if isinstance(inputs, MarkedMap):
-        for name, value in inputs.items():
-            if type(value) is str:
-                if "{{" in value or "{%" in value or "{#" in value:
-                    yield from _check_text(value, None, fields, scope, at=(inputs, name))
-            elif isinstance(value, MarkedMap | MarkedList):
-                for text, position in _placed_texts(value):
-                    yield from _check_text(text, position, fields, scope)
+        yield from _check_values(inputs, fields, scope)
 
 
-def _placed_texts(value: MarkedMap | MarkedList) -> Iterator[tuple[str, Position]]:
-    for item, position in value.positioned():
-        if isinstance(item, MarkedMap | MarkedList):
-            yield from _placed_texts(item)
-        elif is_template(item):
-            yield item, position
+def _check_values(container: MarkedMap | MarkedList, fields: JobFields, scope: _Scope) -> Iterator[Diagnostic]:
+    items: Iterable[tuple[Any, Any]] = container.items() if isinstance(container, MarkedMap) else enumerate(container)
+    for key, value in items:
+        if type(value) is str:
+            if "{{" in value or "{%" in value or "{#" in value:
+                yield from _check_text(value, (container, key), fields, scope, deferred=True)
+        elif isinstance(value, MarkedMap | MarkedList):
+            yield from _check_values(value, fields, scope)
 
 
 def _check_text(
-    text: str,
-    position: Position | None,
-    fields: JobFields,
-    scope: _Scope,
-    *,
-    deferred: bool = True,
-    at: tuple[MarkedMap, str] | None = None,
+    text: str, place: tuple[MarkedMap | MarkedList, Any], fields: JobFields, scope: _Scope, *, deferred: bool
 ) -> Iterator[Diagnostic]:
+    """Each name in `text` that cannot be right. `place`: the container that holds the text, and its key there."""
     try:
         references = compile_template(text).references
-        for reference in references:
-            _check_reference(reference, fields, scope, deferred)
     except TemplateError as error:
-        start = position or (at[0].value_position(at[1]) if at else fields.written.position())
-        yield Diagnostic(error.code, str(error), _inside(fields.written, start, error.at), error.hint)
+        yield _diagnostic(error, text, place)
+        return
+    for reference in references:
+        try:
+            _check_reference(reference, fields, scope, deferred)
+        except TemplateError as error:
+            yield _diagnostic(error, text, place)
+            if isinstance(error, _HyphenError):
+                return  # the rest of the name stands there as a name of its own
 
 
-def _inside(written: MarkedMap, start: Position, at: str | None) -> Position:
-    """The place of `at` within the value that begins at `start`, where the file has it in so many words."""
-    if at is None:
-        return start
-    line, column = start.line, start.column
-    for number in range(line, line + 200):
-        text = written.source.line(number)
-        found = text.find(at, column - 1 if number == line else 0)
-        if found >= 0:
-            return Position(start.file, number, found + 1)
-    return start
+def _diagnostic(error: TemplateError, text: str, place: tuple[MarkedMap | MarkedList, Any]) -> Diagnostic:
+    container, key = place
+    start = position_at(container, (key,)) or container.position()
+    position = place_inside(container.source, start, text, error.at) if error.at else start
+    return Diagnostic(error.code, str(error), position, error.hint)
+
+
+class _HyphenError(TemplateError):
+    """`needs.my-job` is a difference of two names."""
 
 
 def _check_reference(reference: Reference, fields: JobFields, scope: _Scope, deferred: bool) -> None:
@@ -141,12 +142,14 @@ def _check_reference(reference: Reference, fields: JobFields, scope: _Scope, def
         message = f"'{root}' is known only when the job is submitted, and cannot be used here"
         raise TemplateError("DSJ205", message, hint="only inputs can use it", at=str(reference))
     elif root in _PLANNED_ROOTS:
-        message = f"'{root}' belongs to {_PLANNED_ROOTS[root]}, which this version of dsjobs does not support"
-        raise TemplateError("DSJ205", message, at=str(reference))
-    elif root != "environment" or rest:
-        raise TemplateError(
-            "DSJ202", f"unknown name '{reference}'", hint=_root_hint(reference, scope), at=str(reference)
-        )
+        message = f"'{root}' is not supported by this version of dsjobs"
+        raise TemplateError("DSJ105", message, hint="remove it from the template", at=str(reference))
+    elif root == "environment" and rest:
+        message = f"'environment' has no '{rest[0]}'"
+        raise TemplateError("DSJ202", message, hint="it is the environment's name, a text", at=str(reference))
+    elif root != "environment":
+        hint = _root_hint(reference, scope)
+        raise TemplateError("DSJ202", f"unknown name '{reference}'", hint=hint, at=str(reference))
 
 
 def _root_hint(reference: Reference, scope: _Scope) -> str | None:
@@ -161,7 +164,7 @@ def _root_hint(reference: Reference, scope: _Scope) -> str | None:
 
 
 def _check_variable(reference: Reference, rest: list[str], scope: _Scope) -> None:
-    if not scope.declares_variables or not rest or rest[0] in scope.variables:
+    if scope.any_variable or not rest or rest[0] in scope.variables:
         return
     hint = did_you_mean(rest[0], scope.variables) or f"add '{rest[0]}' to the file's `variables`"
     raise TemplateError("DSJ202", f"unknown variable '{rest[0]}'", hint=hint, at=str(reference))
@@ -174,28 +177,39 @@ def _check_need(reference: Reference, rest: list[str], fields: JobFields, scope:
         return
     job, parts = rest[0], rest[1:]
     if job not in fields.needs:
-        message = f"job '{fields.name}' uses '{job}', which is not in its needs"
-        raise TemplateError("DSJ203", message, hint=_need_hint(job, fields, scope), at=str(reference))
-    if not parts:
-        return
-    if parts[0] not in ("outputs", "status"):
+        _refuse_need(job, reference, fields, scope)
+    elif parts and parts[0] not in ("outputs", "status"):
         hint = did_you_mean(parts[0], ("outputs", "status"))
-        raise TemplateError(
-            "DSJ202", f"a job has no '{parts[0]}', only outputs and status", hint=hint, at=str(reference)
-        )
+        message = f"a job has no '{parts[0]}', only outputs and status"
+        raise TemplateError("DSJ202", message, hint=hint, at=str(reference))
+    elif parts[1:] and parts[0] == "outputs":
+        _check_output(job, parts[1], reference, scope)
+
+
+def _check_output(job: str, output: str, reference: Reference, scope: _Scope) -> None:
     known = scope.outputs.get(job)
-    if parts[0] == "outputs" and parts[1:] and known is not None and job not in scope.unsure and parts[1] not in known:
-        hint = did_you_mean(parts[1], known) or f"add '{parts[1]}' to the outputs of '{job}'"
-        raise TemplateError("DSJ204", f"job '{job}' declares no output '{parts[1]}'", hint=hint, at=str(reference))
+    if known is None or output in known:
+        return
+    hint = did_you_mean(output, known) or f"add '{output}' to the outputs of '{job}'"
+    raise TemplateError("DSJ204", f"job '{job}' declares no output '{output}'", hint=hint, at=str(reference))
 
 
-def _need_hint(job: str, fields: JobFields, scope: _Scope) -> str | None:
-    longer = next((name for name in fields.needs if name.startswith(f"{job}-")), None)
-    if longer is not None:
-        return f"a name with a hyphen is written needs['{longer}']"
+def _refuse_need(job: str, reference: Reference, fields: JobFields, scope: _Scope) -> None:
+    """Raise what is wrong with a `job` that is not in the needs, unless these have a mistake that explains it."""
+    if "needs" in fields.written.lost or any(need not in scope.outputs for need in fields.needs):
+        return
+    hyphened = next((name for name in (*fields.needs, *scope.outputs) if name.startswith(f"{job}-")), None)
+    if hyphened is not None and job not in scope.outputs:
+        message = f"'needs.{job}-…' is a subtraction: a name with a hyphen stands in brackets"
+        raise _HyphenError("DSJ203", message, hint=f"write needs['{hyphened}']", at=str(reference))
+    if job == fields.name:
+        raise TemplateError("DSJ203", f"job '{job}' uses its own result", at=str(reference))
     if job in scope.outputs:
-        return f"add '{job}' to the needs of '{fields.name}'"
-    return did_you_mean(job, fields.needs)
+        message = f"job '{fields.name}' uses '{job}', which is not in its needs"
+        raise TemplateError("DSJ203", message, hint=f"add '{job}' to the needs of '{fields.name}'", at=str(reference))
+    hint = did_you_mean(job, fields.needs) if fields.needs else scope.job_hints.hint(job)
+    message = f"job '{fields.name}' uses '{job}', which is not a job"
+    raise TemplateError("DSJ203", message, hint=hint, at=str(reference))
 
 
 def _check_fixed(reference: Reference, root: str, rest: list[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, did_you_mean
 from dsjobs.marks import MarkedList, MarkedMap, position_at
+from dsjobs.spec.patterns import validator_class
 from dsjobs.spec.precheck import compile_check
 from dsjobs.spec.source import Document
 
@@ -24,13 +25,17 @@ PLANNED = frozenset(
 """Keys of the language that a file may not use yet: refused by name, never ignored."""
 
 
+_OF_A_FILE = frozenset({"include", "requires_dsjobs", "secrets", "pools"})
+_OF_AN_ENVIRONMENT = frozenset({"protected"})
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the schema left of a document. `data` holds only what is valid; `removed` the paths that were taken out, so
-    that later checks do not complain of what is missing because of them."""
+    """What the schema left of a document. `data` holds only what is valid; its mappings know what they have lost
+    (`MarkedMap.lost`), so that later checks do not complain of what is missing because of it. A job that was lost is None.
+    """
 
     data: MarkedMap | None
-    removed: frozenset[Path]
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -38,20 +43,22 @@ def check(document: Document, schema: Mapping[str, Any]) -> Checked:
     """Check `document` against `schema`; invalid parts are taken out of its data, each with a diagnostic."""
     data = document.data
     if not isinstance(data, MarkedMap):
-        return Checked(None, frozenset(), tuple(_not_a_mapping(document)))
+        return Checked(None, tuple(_not_a_mapping(document)))
     if compile_check(schema)(data):
-        return Checked(data, frozenset(), ())
+        return Checked(data, ())
     violations = _violations(data, schema)
-    removed = frozenset(violation.path for violation in violations)
-    for path in sorted(removed, key=lambda path: [str(key).zfill(9) for key in path], reverse=True):
-        _take_out(data, path)
-    return Checked(data, removed, tuple(violation.diagnostic for violation in violations))
+    diagnostics = tuple(_one_for_each_mistake(violations))
+    _take_out(data, violations)
+    return Checked(data, diagnostics)
 
 
 @dataclass(frozen=True, slots=True)
 class _Violation:
+    """`path`: of the value that is wrong, unknown or missing. `meant`: for an unknown key the one that it stands for."""
+
     path: Path
     diagnostic: Diagnostic
+    meant: str | None = None
 
 
 def _not_a_mapping(document: Document) -> Iterable[Diagnostic]:
@@ -68,8 +75,6 @@ def _not_a_mapping(document: Document) -> Iterable[Diagnostic]:
 
 def _violations(data: MarkedMap, schema: Mapping[str, Any]) -> list[_Violation]:
     # Only the jobs that fail the fast check go to jsonschema: it takes half a millisecond for each.
-    import jsonschema
-
     jobs = data.get("jobs")
     failing: list[int] = []
     reduced: dict[str, Any] = dict(data)
@@ -77,14 +82,14 @@ def _violations(data: MarkedMap, schema: Mapping[str, Any]) -> list[_Violation]:
         is_valid = compile_check(schema["$defs"]["job"], schema["$defs"])
         failing = [index for index, job in enumerate(jobs) if not is_valid(job)]
         reduced["jobs"] = [jobs[index] for index in failing] or jobs[:1]
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(reduced)
+    errors = validator_class()(schema).iter_errors(reduced)
     found: list[_Violation] = []
     for error in errors:
         path = tuple(error.absolute_path)
         if failing and len(path) > 1 and path[0] == "jobs" and isinstance(path[1], int):
             path = ("jobs", failing[path[1]], *path[2:])
         found += _explain(error, path, data)
-    return _one_for_each_mistake(found)
+    return found
 
 
 def _explain(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:
@@ -110,26 +115,38 @@ def _unknown_keys(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violatio
     known = error.schema.get("properties", {})
     lacking = [name for name in known if name not in error.instance]
     for key in error.instance:
-        if key in known:
-            continue
-        position = position_at(data, (*path, key), of_key=True)
-        if key in PLANNED and _belongs(key, path):
-            message = f"'{key}' is not supported by this version of dsjobs"
-            hint = "remove it: a job file never carries a key that would be ignored"
-            yield _Violation((*path, key), Diagnostic("DSJ105", message, position, hint))
-            continue
-        message = f"unknown key '{key}' {_place(path, data)}"
-        near = difflib.get_close_matches(key.casefold(), lacking, n=1, cutoff=0.6)
-        hint = f"did you mean '{near[0]}'?" if near else _known_keys(key, known)
-        yield _Violation((*path, key), Diagnostic("DSJ104", message, position, hint))
+        if key not in known:
+            yield _unknown_key(key, error.instance[key], path, data, known, lacking)
+
+
+def _unknown_key(
+    key: str, value: Any, path: Path, data: MarkedMap, known: Iterable[str], lacking: list[str]
+) -> _Violation:
+    position = position_at(data, (*path, key), of_key=True)
+    if key in PLANNED and _belongs(key, path):
+        message = f"'{key}' is not supported by this version of dsjobs"
+        hint = "remove it: a job file never carries a key that would be ignored"
+        return _Violation((*path, key), Diagnostic("DSJ105", message, position, hint))
+    if key in {"name", "needs"} and path[-1:] == ("defaults",):
+        hint = f"write '{key}' in each job"
+        return _Violation((*path, key), Diagnostic("DSJ104", f"'{key}' has no default", position, hint))
+    message = f"unknown key '{key}' {_place(path, data)}"
+    near = difflib.get_close_matches(key.casefold(), lacking, n=1, cutoff=0.6)
+    if "notebook" in lacking and isinstance(value, str) and value.endswith(".ipynb"):
+        near = ["notebook"]
+    meant = near[0] if near else None
+    hint = f"did you mean '{meant}'?" if meant else _known_keys(key, known)
+    return _Violation((*path, key), Diagnostic("DSJ104", message, position, hint), meant)
 
 
 def _belongs(key: str, path: Path) -> bool:
+    """Whether a mapping at `path` is one that has the planned key `key` in the language."""
     if not path:
-        return key in {"include", "requires_dsjobs", "secrets", "pools"}
+        return key in _OF_A_FILE
     if path[0] == "environments" and len(path) == 2:
-        return key == "protected"
-    return key not in {"include", "requires_dsjobs", "secrets", "pools", "protected"}
+        return key in _OF_AN_ENVIRONMENT
+    of_a_job = key not in _OF_A_FILE | _OF_AN_ENVIRONMENT
+    return of_a_job and (path[-1] == "defaults" or (path[0] == "jobs" and len(path) == 2))
 
 
 def _known_keys(key: str, known: Iterable[str]) -> str:
@@ -153,26 +170,46 @@ def _example(schema: Mapping[str, Any]) -> str:
 
 
 def _wrong_type(error: Any, path: Path, data: MarkedMap) -> _Violation:
+    value = error.instance
     expected = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     words = " or ".join(_TYPE_WORDS[name] for name in expected)
-    message = f"{_subject(path, data)} must be {words}, not {_kind(error.instance)}"
-    hint = _type_hint(error.instance, expected, path)
+    message = f"{_subject(path, data)} must be {words}, not {_kind(value)}"
+    if value is None:
+        message = f"{_subject(path, data)} has no value" + (f"; it must be {words}" if len(expected) < 3 else "")
+    hint = _special_hint(value, path) or _type_hint(value, expected)
     return _Violation(path, Diagnostic("DSJ101", message, position_at(data, path), hint))
 
 
-def _type_hint(value: Any, expected: Sequence[str], path: Path) -> str | None:
+def _special_hint(value: Any, path: Path) -> str | None:
+    """A hint for what people write where the shape alone does not tell what they mean."""
+    if path[0] == "variables" and len(path) == 2 and value is None:
+        return "give it a default; `{type: string}` is a text without one, which must then be given"
+    if path[0] == "environments" and len(path) == 2 and isinstance(value, str):
+        return f"write `{path[1]}: {{backend: {value}}}`"
+    if path[0] == "jobs" and len(path) < 3 and not isinstance(value, list):
+        return "each job begins with `- name: NAME`, and has its other keys below"
+    if path[-2:-1] == ("outputs",) and isinstance(value, str):
+        return f"a contract is a JSON Schema: `{{type: {value}}}`"
+    if path[-2:-1] == ("outputs",) and value is None:
+        return "write {} for an output without a contract"
+    if path[-2:-1] == ("inputs",) and value is None:
+        return 'write "" for an empty text, or remove the key'
+    return None
+
+
+def _type_hint(value: Any, expected: Sequence[str]) -> str | None:
     if value is None:
         return "give it a value, or remove the key"
     if "string" in expected and isinstance(value, bool | int | float):
         return f'quote it: "{_yaml_word(value)}"'
-    if expected == ["boolean"] and isinstance(value, str):
-        return "only `true` and `false` are booleans here"
-    if expected == ["integer"] and isinstance(value, str):
-        return "write a whole number, without quotes"
-    if expected == ["array"] and isinstance(value, str):
+    if "array" in expected and isinstance(value, str):
         return f"write a list: [{value}]"
+    if expected == ["integer"]:
+        return "write a whole number" + (", without quotes" if isinstance(value, str) else "")
     if expected == ["array"] and isinstance(value, dict):
         return "begin each item with `- `"
+    if expected == ["object"]:
+        return "write `key: value` pairs below it"
     return None
 
 
@@ -191,9 +228,8 @@ def _exclusive(error: Any, path: Path, data: MarkedMap) -> _Violation:
     first, second = error.validator_value["required"]
     position = position_at(data, (*path, second), of_key=True)
     message = f"'{first}' and '{second}' exclude each other {_place(path, data)}"
-    return _Violation(
-        (*path, second), Diagnostic("DSJ107", message, position, f"remove one of them; '{second}' is deprecated")
-    )
+    hint = f"remove one of them; '{second}' is deprecated"
+    return _Violation((*path, second), Diagnostic("DSJ107", message, position, hint))
 
 
 def _bad_name(error: Any, path: Path, data: MarkedMap) -> _Violation:
@@ -219,37 +255,59 @@ def _broken_limit(error: Any, path: Path, data: MarkedMap) -> _Violation:
     return _Violation(path, Diagnostic("DSJ106", message, position_at(data, path), error.schema.get("errorMessage")))
 
 
-def _one_for_each_mistake(found: list[_Violation]) -> list[_Violation]:
-    """A misspelt key is unknown, and the right one missing: that is one mistake. So are two complaints of one value."""
-    meant: set[Path] = set()
+def _one_for_each_mistake(found: list[_Violation]) -> Iterable[Diagnostic]:
+    """A misspelt key is unknown, and the right one missing: that is one mistake. So are two complaints of one value, and
+    what an anchor or a merge key brings into several places."""
+    meant = {(*violation.path[:-1], violation.meant) for violation in found if violation.meant}
+    paths: set[Path] = set()
+    places: set[tuple[Any, ...]] = set()
     for violation in found:
-        match = re.search(r"did you mean '(.*)'\?", violation.diagnostic.hint or "")
-        if violation.diagnostic.code == "DSJ104" and match:
-            meant.add((*violation.path[:-1], match[1]))
-    kept: dict[Path, _Violation] = {}
-    for violation in found:
-        if violation.diagnostic.code != "DSJ103" or violation.path not in meant:
-            kept.setdefault(violation.path, violation)
-    return list(kept.values())
+        diagnostic = violation.diagnostic
+        place = (diagnostic.position, diagnostic.code, violation.path[-1:])
+        is_known = violation.path in paths or place in places
+        if is_known or (diagnostic.code == "DSJ103" and violation.path in meant):
+            continue
+        paths.add(violation.path)
+        places.add(place)
+        yield diagnostic
 
 
-def _take_out(data: MarkedMap, path: Path) -> None:
+def _take_out(data: MarkedMap, violations: Iterable[_Violation]) -> None:
+    """Take what is wrong out of `data`, and note in its mappings what they have lost."""
+    paths = {violation.path for violation in violations if not _may_stay(violation)}
+    paths |= {(*violation.path[:-1], violation.meant) for violation in violations if violation.meant}
+    done: set[tuple[int, str | int]] = set()
+    # Later items of a list first, so that the indexes of the others stay what they are.
+    for path in sorted(paths, key=lambda path: [str(key).zfill(9) for key in path], reverse=True):
+        _take_out_one(data, path, done)
+
+
+def _may_stay(violation: _Violation) -> bool:
+    """A name that breaks its pattern still names its job: what needs it is not wrong."""
+    path = violation.path
+    return path[0] == "jobs" and path[2:] == ("name",) and violation.diagnostic.code == "DSJ106"
+
+
+def _take_out_one(data: MarkedMap, path: Path, done: set[tuple[int, str | int]]) -> None:
     container: Any = data
+    owner: MarkedMap = data
+    owner_key = path[0]
     for key in path[:-1]:
+        if isinstance(container, MarkedMap):
+            owner, owner_key = container, key
         try:
             container = container[key]
         except (KeyError, IndexError, TypeError):
             return
-    if not path:
-        return
     key = path[-1]
-    if isinstance(container, MarkedMap) and isinstance(key, str) and key in container:
-        del container.marks[list(container).index(key)]
-        del container[key]
+    if isinstance(container, MarkedMap):
+        container.lose(str(key))
     elif isinstance(container, MarkedList) and isinstance(key, int):
+        owner.lose_part_of(str(owner_key))
         if path[:-1] == ("jobs",):
-            container[key] = None  # the indexes of the other jobs stay what they are
-        else:
+            container[key] = None
+        elif (id(container), key) not in done:  # an alias brings one list to several places
+            done.add((id(container), key))
             del container[key], container.marks[key]
 
 
@@ -305,6 +363,8 @@ def _subject(path: Path, data: MarkedMap) -> str:
     if path[0] == "jobs" and len(path) == 2:
         return f"job {int(path[1]) + 1}"
     keys = [key for key in path if isinstance(key, str)]
+    if path[0] == "jobs" and path[2:] == ("name",):
+        return f"'name' of job {int(path[1]) + 1}"
     if path[0] == "jobs" and len(path) > 2:
         inner = ".".join(keys[1:]) + (f"[{path[-1]}]" if isinstance(path[-1], int) else "")
         return f"'{inner}' of {_job(path[1], data)}"
@@ -320,8 +380,3 @@ def _job(index: str | int, data: MarkedMap) -> str:
     job = jobs[index] if isinstance(jobs, list) and isinstance(index, int) else None
     name = job.get("name") if isinstance(job, MarkedMap) else None
     return f"job '{name}'" if isinstance(name, str) else f"job {int(index) + 1}"
-
-
-def removed_below(removed: frozenset[Path], *prefix: str | int) -> bool:
-    """Whether anything at or below `prefix` was taken out."""
-    return any(path[: len(prefix)] == prefix for path in removed)

@@ -26,6 +26,7 @@ from yaml.events import (
 
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.marks import MarkedList, MarkedMap, Position, Source, pack, pack_pair, unpack
+from dsjobs.spec.syntax import QUOTE_TEMPLATE, UNQUOTED_TEMPLATE, syntax_problem
 
 MAX_DEPTH = 64
 """How deeply mappings and lists may be nested."""
@@ -43,18 +44,13 @@ class Document:
 
 
 def decode(name: str, content: bytes) -> tuple[Source, list[Diagnostic]]:
-    """The text of a file. What is not UTF-8 text is a diagnostic, with the place of the first bad character."""
+    """The text of a file. What is not UTF-8 is a diagnostic, with the place of the first bad byte."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return Source(name, ""), [_undecodable(name, content, error)]
-    control = _CONTROL.search(text)
-    if control is None:
-        return Source(name, text), []
-    found = control.start()
-    hint = "this is a binary file, or one in another encoding; a job file is UTF-8 text"
-    message = f"the character U+{ord(text[found]):04X} cannot be in a job file"
-    return Source(name, ""), [Diagnostic("DSJ002", message, _position(name, text, found), hint)]
+        # Of what was decoded, which begins after a byte order mark.
+        return _undecodable(name, error.object, error.start)
+    return Source(name, text), []
 
 
 def parse(source: Source) -> Document:
@@ -62,30 +58,44 @@ def parse(source: Source) -> Document:
     composer = _Composer(source)
     try:
         composer.run(_Loader(source.text))
-    except yaml.MarkedYAMLError as error:
-        composer.problems.append(_syntax_problem(source, error))
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        composer.problems.append(_unreadable(source, error))
         return Document(source, None, tuple(composer.problems))
     except _StopError:
         return Document(source, None, tuple(composer.problems))
     return Document(source, composer.root, tuple(composer.problems))
 
 
-# Control characters that YAML does not allow in text; U+FFFE and lone surrogates cannot come out of the decoder.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+# What YAML does not allow in text; lone surrogates cannot come out of the decoder, but from the command line.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_NOT_TEXT = "this is a binary file, or one in another encoding; a job file is UTF-8 text"
 
 
-def _undecodable(name: str, content: bytes, error: UnicodeDecodeError) -> Diagnostic:
-    before = content[: error.start].decode("utf-8", errors="replace")
+def _unreadable(source: Source, error: Exception) -> Diagnostic:
+    # Looked for only now: the parser stops at these characters, and searching every file for them would cost a tenth more.
+    control = _CONTROL.search(source.text)
+    if control is not None:
+        hint = _NOT_TEXT if "\0" in source.text else "remove it; between double quotes it can be written as an escape"
+        message = f"the character U+{ord(control[0]):04X} cannot be in a job file"
+        return Diagnostic("DSJ002", message, _position(source, control.start()), hint)
+    if isinstance(error, yaml.MarkedYAMLError):
+        return syntax_problem(source, error)
+    return Diagnostic("DSJ003", f"invalid YAML: {error}", source.start)
+
+
+def _undecodable(name: str, content: bytes, start: int) -> tuple[Source, list[Diagnostic]]:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Diagnostic("DSJ002", "the file is UTF-16, not UTF-8", Position(name, 1, 1), "save it as UTF-8")
-    message = f"byte 0x{content[error.start]:02x} is not UTF-8"
-    hint = "save the file as UTF-8"
-    return Diagnostic("DSJ002", message, _position(name, before, len(before)), hint)
+        source = Source(name, "")
+        return source, [Diagnostic("DSJ002", "the file is UTF-16, not UTF-8", source.start, "save it as UTF-8")]
+    source = Source(name, content.decode("utf-8", errors="replace"))
+    position = _position(source, len(content[:start].decode("utf-8")))
+    hint = _NOT_TEXT if b"\0" in content[:8192] else "save the file as UTF-8"
+    return source, [Diagnostic("DSJ002", f"byte 0x{content[start]:02x} is not UTF-8", position, hint)]
 
 
-def _position(name: str, text: str, index: int) -> Position:
-    start = text.rfind("\n", 0, index) + 1
-    return Position(name, text.count("\n", 0, index) + 1, index - start + 1)
+def _position(source: Source, index: int) -> Position:
+    lines = (source.text[:index] + ".").splitlines()
+    return Position(source.name, len(lines), len(lines[-1]))
 
 
 class _StopError(Exception):
@@ -101,6 +111,8 @@ class _Frame:
     key: str | None = None
     key_place: int = 0
     skip: bool = False
+    merging: bool = False
+    merge_place: int = 0
     merges: list[MarkedMap] = field(default_factory=list)
     size: int = 1
 
@@ -144,13 +156,17 @@ class _Composer:
     def add_scalar(self, event: Any) -> None:
         mark = event.start_mark
         place = pack(mark.line, mark.column)
-        stack = self.stack
-        if stack:
-            frame = stack[-1]
-            if type(frame.container) is MarkedMap and frame.key is None:
-                self.set_key(frame, event.value, place, plain=event.style is None)
-                return
         value = event.value
+        if self.stack:
+            frame = self.stack[-1]
+            if frame.key is None and type(frame.container) is MarkedMap:
+                # A third of all events are keys, and nearly all of them plain: these cost no call.
+                is_plain = event.anchor is None and event.tag is None and value not in ("", "<<")
+                if is_plain and value not in frame.container:
+                    frame.key, frame.key_place = value, place
+                else:
+                    self.set_key(frame, event, place)
+                return
         if event.tag is not None:
             value = self.tagged(event)
         elif event.implicit[0] and (not value or value[0] in _MAYBE_NOT_TEXT):
@@ -159,17 +175,30 @@ class _Composer:
             self.anchors[event.anchor] = (value, 1)
         self.add(value, place, 1)
 
-    def set_key(self, frame: _Frame, key: str, place: int, *, plain: bool) -> None:
+    def set_key(self, frame: _Frame, event: Any, place: int) -> None:
+        key = event.value
         frame.key, frame.key_place = key, place
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (key, 1)
+        if event.tag is not None and event.tag not in _TEXT_TAGS:
+            self.bad_tag(event)
         if key in frame.container:
             assert isinstance(frame.container, MarkedMap)
-            first = frame.container.key_position(key)
-            frame.skip = True
-            message = f"the key '{key}' stands twice in this mapping"
-            self.problem("DSJ004", message, place, f"it stands first in line {first.line}; remove one of them")
-        elif not key and plain:
+            self.duplicate(frame, place, frame.container.key_position(key).line)
+        elif key == "<<" and not event.style:
+            if frame.merges:
+                self.duplicate(frame, place, unpack(self.source, frame.merge_place).line)
+            frame.merging, frame.merge_place = True, place
+        elif not key and not event.style:
             frame.skip = True
             self.problem("DSJ003", "a key is missing before this colon", place, "write `key: value`")
+
+    def duplicate(self, frame: _Frame, place: int, first_line: int) -> None:
+        frame.skip = True
+        hint = f"it stands first in line {first_line}; remove one of them"
+        if frame.key == "<<":
+            hint = f"it stands first in line {first_line}; write one `<<: [*first, *second]`"
+        self.problem("DSJ004", f"the key '{frame.key}' stands twice in this mapping", place, hint)
 
     def add(self, value: Any, place: int, size: int) -> None:
         self.values += 1
@@ -188,8 +217,9 @@ class _Composer:
         if key is None:
             self.complex_key(place)
         elif frame.skip:
-            frame.skip = False
-        elif key == "<<":
+            frame.skip = frame.merging = False
+        elif frame.merging:
+            frame.merging = False
             self.merge(frame, value, place)
         else:
             container[key] = value  # type: ignore[call-overload]
@@ -254,18 +284,24 @@ class _Composer:
         if _INTEGER.fullmatch(value):
             return int(value, 0) if len(value) <= _MAX_DIGITS else value
         if _LEADING_ZERO.fullmatch(value):
-            mark = event.start_mark
-            hint = f'write "{value}" for text, or {int(value)} for the number'
-            message = f"{value} has leading zeros: it is read as text"
-            self.problem("DSJ007", message, pack(mark.line, mark.column), hint, severity="warning")
+            self.leading_zeros(value, event)
             return value
         if _FLOAT.fullmatch(value) and len(value) <= _MAX_DIGITS:
-            return float(value.replace(".inf", "inf").replace(".nan", "nan"))
+            return float(value.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return value
+
+    def leading_zeros(self, value: str, event: Any) -> None:
+        mark = event.start_mark
+        sign, digits = ("-", value[1:]) if value[0] == "-" else ("", value.lstrip("+"))
+        hint = f'write "{value}" for text, or {sign}{digits.lstrip("0") or "0"} for the number'
+        message = f"{value} has leading zeros: it is read as text"
+        if len(value) > 40:
+            message, hint = "a number with leading zeros is read as text", "quote it, or remove the zeros"
+        self.problem("DSJ007", message, pack(mark.line, mark.column), hint, severity="warning")
 
     def tagged(self, event: Any) -> Any:
         value = event.value
-        if event.tag in ("!", "tag:yaml.org,2002:str"):
+        if event.tag in _TEXT_TAGS:
             return value
         converted = self.plain(value, event) if event.tag in _SCALAR_TAGS else value
         if not isinstance(converted, _SCALAR_TAGS.get(event.tag, ())):
@@ -276,18 +312,21 @@ class _Composer:
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
         mark = event.start_mark
         hint = "a job file has plain values only: remove the tag"
+        if not tag.startswith("!!"):
+            hint += ", or quote a text that begins with !"
         self.problem("DSJ008", f"the tag '{tag}' cannot be used here", pack(mark.line, mark.column), hint)
 
     def complex_key(self, place: int) -> None:
+        """A list, a mapping or an alias where a key belongs; most often it is a template without quotes."""
         position = unpack(self.source, place)
-        line = self.source.line(position.line)
-        if "{{" in line:
-            message = "a template must be quoted: YAML reads these braces as a mapping"
-            hint = 'write "{{ … }}", with the quotes'
-            position = position._replace(column=line.index("{{") + 1)
+        line, column = self.source.line(position.line), position.column - 1
+        opening = next((start for start in (column, column - 1) if line[max(start, 0) :].startswith("{{")), None)
+        if opening is not None:
+            position = position._replace(column=opening + 1)
+            self.problems.append(Diagnostic("DSJ003", UNQUOTED_TEMPLATE, position, QUOTE_TEMPLATE))
         else:
-            message, hint = "a key must be text, not a list or a mapping", "write `key: value`"
-        self.problems.append(Diagnostic("DSJ003", message, position, hint))
+            message = "a key is a text, not a list, a mapping or an alias"
+            self.problems.append(Diagnostic("DSJ003", message, position, "write `key: value`"))
         raise _StopError
 
     def problem(self, code: str, message: str, place: int, hint: str, *, severity: Any = "error") -> None:
@@ -318,6 +357,7 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
+_TEXT_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
 _CONTAINER_TAGS = frozenset({"!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 _SCALAR_TAGS: dict[str, tuple[type, ...]] = {
     "tag:yaml.org,2002:int": (int,),
@@ -325,34 +365,3 @@ _SCALAR_TAGS: dict[str, tuple[type, ...]] = {
     "tag:yaml.org,2002:bool": (bool,),
     "tag:yaml.org,2002:null": (type(None),),
 }
-
-# What libyaml says, what a person should do.
-_REMEDIES = {
-    "mapping values are not allowed": "is a line above not ended, or a text with a colon not quoted?",
-    "could not find expected ':'": "write `key: value`; is a colon missing, or a text not quoted?",
-    "did not find expected key": "check the indentation of this line, and that quotes and brackets above are closed",
-    "did not find expected '-' indicator": "items of one list start in one column",
-    "did not find expected ',' or": "a bracket or brace above is not closed",
-    "found unexpected end of stream": "a quote above is not closed",
-    "found unknown escape character": "in double quotes a backslash is an escape: use single quotes, or write it twice",
-    "cannot start any token": "quote the text",
-    "found undefined tag handle": "quote a text that begins with an exclamation mark",
-}
-
-
-def _syntax_problem(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
-    problem = error.problem or "this is not YAML"
-    mark = error.problem_mark or error.context_mark
-    if "end of stream" in problem and error.context_mark:
-        mark = error.context_mark
-    position = Position(source.name, mark.line + 1, mark.column + 1) if mark else source.start
-    hint = next((remedy for words, remedy in _REMEDIES.items() if words in problem), "see the lines above this place")
-    rest = source.line(position.line)[position.column - 1 :]
-    if rest.startswith("\t") or source.line(position.line)[: position.column - 1].strip(" ").startswith("\t"):
-        return Diagnostic("DSJ003", "a tab cannot indent YAML", position, "indent with spaces")
-    if rest.startswith(("%", "@", "`")):
-        hint = f"quote a text that begins with {rest[0]}"
-    context = f", {error.context}" if error.context else ""
-    if context and error.context_mark and error.context_mark.line != position.line - 1:
-        context += f" that begins in line {error.context_mark.line + 1}"
-    return Diagnostic("DSJ003", f"invalid YAML: {problem}{context}", position, hint)

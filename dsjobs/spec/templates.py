@@ -21,6 +21,9 @@ SUBMIT_TIME = frozenset({"needs", "run"})
 MAX_TEMPLATE = 65_536
 """Characters of the longest template."""
 
+MAX_CHARACTERS = 1_000_000
+"""Characters of the longest text that a template may make, intermediate ones included."""
+
 
 class TemplateError(Exception):
     """A template that cannot be understood or evaluated. `code` is the diagnostic's; `at` the text that it is about."""
@@ -28,6 +31,11 @@ class TemplateError(Exception):
     def __init__(self, code: str, message: str, *, hint: str | None = None, at: str | None = None) -> None:
         super().__init__(message)
         self.code, self.hint, self.at = code, hint, at
+
+
+def too_much_text() -> TemplateError:
+    """The error of a template that makes more than MAX_CHARACTERS."""
+    return TemplateError("DSJ206", f"the template makes more than {MAX_CHARACTERS} characters", hint="make less text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ def render(value: Any, names: Mapping[str, Any]) -> Any:
 _DOTTED = re.compile(r"\{\{[ \t]*([A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*)[ \t]*\}\}")
 # Jinja's own words are not names, and a lone opening is for Jinja to judge.
 _RESERVED = frozenset(
-    {"true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else", "loop"}
+    {"true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else", "loop", "self"}
 )
 
 Part = str | Reference
@@ -112,14 +120,15 @@ Part = str | Reference
 
 def _dotted_parts(text: str) -> tuple[Part, ...] | None:
     """The text as literal parts and references; None where it has anything else in it."""
-    if "{%" in text or "{#" in text or text.endswith("\n"):
+    # Jinja reads every line end as \n, and takes the last one away.
+    if "{%" in text or "{#" in text or "\r" in text or text.endswith("\n"):
         return None
     parts: list[Part] = []
     end = 0
     for match in _DOTTED.finditer(text):
         literal = text[end : match.start()]
         path = tuple(match[1].split("."))
-        if "{{" in literal or not _RESERVED.isdisjoint(path[:1]):
+        if "{{" in literal or literal.endswith("{") or not _RESERVED.isdisjoint(path[:1]):
             return None
         if literal:
             parts.append(literal)
@@ -143,7 +152,15 @@ class _DottedTemplate:
     def render(self, names: Mapping[str, Any]) -> Any:
         if len(self.parts) == 1 and isinstance(self.parts[0], Reference):
             return _value(self.parts[0], names)
-        return "".join(part if isinstance(part, str) else as_text(_value(part, names)) for part in self.parts)
+        left = MAX_CHARACTERS
+        texts = []
+        for part in self.parts:
+            text = part if isinstance(part, str) else as_text(_value(part, names))
+            left -= len(text)
+            if left < 0:
+                raise too_much_text()
+            texts.append(text)
+        return "".join(texts)
 
 
 def _value(reference: Reference, names: Mapping[str, Any]) -> Any:

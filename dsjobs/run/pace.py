@@ -1,0 +1,100 @@
+"""When to look at an operation next: soon enough to lose no time, seldom enough to cost nothing.
+
+Rules. Where jobs of the same kind have ended before, the first look comes just before the shortest of them ended, then a few
+come until the longest; else, and after that, each look comes after a share of the time that the operation has taken so far.
+Never more often than `shortest`, than the server's hint, or than the calls allowed for all operations in flight together;
+never more seldom than `LONGEST`, so that an early failure is seen. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+LONGEST = 15.0
+"""Seconds after which an operation is looked at whatever is expected of it."""
+
+SHARE = 0.05
+"""The next look comes after this share of the time so far."""
+
+JITTER = 0.2
+"""How much an interval varies, so that many operations do not come at once."""
+
+LOOKS = 8
+"""Looks between the shortest and the longest time that is expected."""
+
+KEPT = 64
+"""Durations remembered of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a backend can bear: seconds between two looks at one operation, and looks a second at all of them."""
+
+    shortest: float = 1.0
+    calls_per_second: float = 100.0
+
+
+class Durations:
+    """How long operations of each kind took, the latest `KEPT` of them."""
+
+    def __init__(self, earlier: Mapping[str, Iterable[float]] | None = None) -> None:
+        """`earlier`: kind to durations known from before, the oldest first."""
+        self._latest: dict[str, deque[float]] = {}
+        self._sorted: dict[str, list[float]] = {}
+        for kind, durations in (earlier or {}).items():
+            for duration in durations:
+                self.add(kind, duration)
+
+    def add(self, kind: str, duration: float) -> None:
+        """Remember that an operation of `kind` took `duration`."""
+        latest = self._latest.setdefault(kind, deque())
+        ordered = self._sorted.setdefault(kind, [])
+        if len(latest) == KEPT:
+            ordered.remove(latest.popleft())
+        latest.append(duration)
+        insort(ordered, duration)
+
+    def expected(self, kind: str) -> tuple[float, float] | None:
+        """Between which times an operation of `kind` will probably end; None where nothing is known."""
+        ordered = self._sorted.get(kind)
+        if not ordered:
+            return None
+        last = len(ordered) - 1
+        # Of few durations the ends say little, so the window is widened.
+        slack = 0.1 * ordered[last // 2] / len(ordered) ** 0.5
+        return max(0.0, ordered[round(0.05 * last)] - slack), ordered[round(0.95 * last)] + slack
+
+
+class Pace:
+    """The intervals of one run."""
+
+    def __init__(self, limits: Limits, durations: Durations, spread: Callable[[float, float], float]) -> None:
+        """`spread(low, high)` gives a random number between the two."""
+        self._limits = limits
+        self._durations = durations
+        self._spread = spread
+
+    def ended(self, kind: str, duration: float) -> None:
+        """Take note of an operation's end."""
+        self._durations.add(kind, duration)
+
+    def next_look(self, kind: str, elapsed: float, in_flight: int, hint: float | None = None) -> float:
+        """Seconds until the next look at an operation that has taken `elapsed` so far, with `in_flight` of them in all."""
+        wanted = self._wanted(kind, elapsed)
+        floor = max(self._limits.shortest, in_flight / self._limits.calls_per_second)
+        varied = max(floor, wanted) * self._spread(1 - JITTER, 1 + JITTER) if wanted <= floor else wanted
+        return max(min(varied, max(LONGEST, floor)), hint or 0.0)
+
+    def _wanted(self, kind: str, elapsed: float) -> float:
+        window = self._durations.expected(kind)
+        if window is None:
+            return SHARE * elapsed
+        low, high = window
+        if elapsed < low:
+            return low - elapsed
+        if elapsed <= high:
+            return (high - low) / LOOKS
+        return SHARE * elapsed

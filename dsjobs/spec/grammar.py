@@ -1,0 +1,201 @@
+"""What a job file may use of Jinja's language, read from a template's tree before it is compiled: which names it uses, what is
+refused, and where counting is put in."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from jinja2 import nodes
+
+from dsjobs.diagnostics import did_you_mean
+from dsjobs.spec.budget import MAX_BITS
+from dsjobs.spec.templates import Reference, TemplateError
+
+MAX_CODE = 10_000
+"""Characters between the braces of one template: Jinja takes some 10 µs to read one."""
+
+METHODS: dict[type, frozenset[str]] = {
+    str: frozenset(
+        (
+            "lower upper strip lstrip rstrip split rsplit splitlines startswith endswith title capitalize removeprefix "
+            "removesuffix isdigit isalpha isalnum count find"
+        ).split()
+    ),
+    dict: frozenset({"get", "keys", "values", "items"}),
+    list: frozenset({"index", "count"}),
+}
+"""The methods of data that a template may call."""
+
+_ALL_METHODS = frozenset().union(*METHODS.values())
+
+_ALLOWED = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Const, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Slice,
+    nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.BinExpr, nodes.UnaryExpr, nodes.CondExpr, nodes.Concat,
+    nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword, nodes.Call, nodes.If, nodes.For,
+)  # fmt: skip
+
+_STATEMENTS = {
+    "Assign": "set", "AssignBlock": "set", "Macro": "macro", "CallBlock": "call", "FilterBlock": "filter", "With": "with",
+    "Include": "include", "Import": "import", "FromImport": "import", "Extends": "extends", "Block": "block",
+    "For": "for … recursive",
+}  # fmt: skip
+
+
+def refuse_length(text: str) -> None:
+    """Raise TemplateError for a template that would take long to read."""
+    if sum(map(len, _CODE.findall(text))) > MAX_CODE:
+        message = f"the expressions of a template have more than {MAX_CODE} characters"
+        raise TemplateError("DSJ205", message, hint="simplify it")
+
+
+_CODE = re.compile(r"\{[{%].*?(?:[%}]\}|\Z)", re.DOTALL)
+
+
+def refuse(tree: nodes.Template, filters: Collection[str], tests: Collection[str]) -> None:
+    """Raise TemplateError for the first thing in `tree` that a job file cannot use."""
+    for node in _walk(tree):
+        if not isinstance(node, _ALLOWED) or (isinstance(node, nodes.For) and node.recursive):
+            words = _STATEMENTS.get(type(node).__name__, type(node).__name__.lower())
+            hint = "expressions, `if` and `for` can"
+            raise TemplateError("DSJ205", f"'{words}' cannot be used in a job file", hint=hint)
+        _refuse_node(node, filters, tests)
+
+
+def _refuse_node(node: nodes.Node, filters: Collection[str], tests: Collection[str]) -> None:
+    if isinstance(node, nodes.Const):
+        _refuse_number(node.value)
+    elif isinstance(node, nodes.Getattr):
+        _refuse_attribute(node.attr)
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        _refuse_attribute(str(node.arg.value))
+    elif isinstance(node, nodes.Filter):
+        _refuse_unknown("filter", node.name, filters)
+        _refuse_named_in_filter(node, filters, tests)
+    elif isinstance(node, nodes.Test):
+        _refuse_unknown("test", node.name, tests)
+    elif isinstance(node, nodes.Call):
+        _refuse_call(node)
+
+
+def _refuse_number(value: Any) -> None:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise TemplateError("DSJ205", f"a number has more than {MAX_BITS} bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TemplateError("DSJ205", "a number is too large")
+
+
+def _refuse_attribute(name: str) -> None:
+    if name.startswith("__"):
+        raise TemplateError("DSJ205", f"'{name}' cannot be used in a template", hint="templates see data only", at=name)
+
+
+def _refuse_named_in_filter(node: nodes.Filter, filters: Collection[str], tests: Collection[str]) -> None:
+    """`map` takes the name of a filter, `select` and its kin that of a test."""
+    place = {"map": 0, "select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}.get(node.name)
+    if place is None or len(node.args) <= place:
+        return
+    argument = node.args[place]
+    if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
+        kind, known = ("filter", filters) if node.name == "map" else ("test", tests)
+        _refuse_unknown(kind, argument.value, known)
+
+
+def _refuse_unknown(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        hint = did_you_mean(name, known) or f"{kind}s: " + ", ".join(sorted(known))
+        raise TemplateError("DSJ202", f"unknown {kind} '{name}'", hint=hint, at=name)
+
+
+def _refuse_call(node: nodes.Call) -> None:
+    called = node.node
+    if _is_range(called) or (isinstance(called, nodes.Getattr) and called.attr in _ALL_METHODS):
+        return
+    name = getattr(called, "attr", None) or getattr(called, "name", None) or "this"
+    hint = "a template calls `range` and methods of texts, e.g. `.upper()`"
+    if name in {"replace", "join"}:
+        hint = f"use the filter: `value | {name}(…)`"
+    raise TemplateError("DSJ205", f"'{name}' cannot be called in a template", hint=hint, at=name)
+
+
+def _is_range(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "range"
+
+
+def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
+    stack: list[nodes.Node] = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack += reversed(list(current.iter_child_nodes()))
+
+
+def references(node: nodes.Node, bound: frozenset[str] = frozenset()) -> Iterator[Reference]:
+    """The names below `node` that come from outside it, each with as many parts as are constant. `bound`: those of loops."""
+    if isinstance(node, nodes.For):
+        inner = bound | {name.name for name in _walk(node.target) if isinstance(name, nodes.Name)} | {"loop"}
+        yield from references(node.iter, bound)
+        for part in (node.test, *node.body):
+            if part is not None:
+                yield from references(part, inner)
+        for part in node.else_:
+            yield from references(part, bound)
+        return
+    path = _constant_path(node)
+    if path:
+        if path[0] not in bound:
+            yield Reference(path)
+        return
+    for child in node.iter_child_nodes():
+        if isinstance(node, nodes.Call) and child is node.node:
+            # Of `vars.region.upper()` the name is `vars.region`.
+            yield from () if _is_range(child) else references(getattr(child, "node", child), bound)
+        else:
+            yield from references(child, bound)
+
+
+def _constant_path(node: nodes.Node) -> tuple[str, ...]:
+    """The dotted path that `node` is, from its root name; empty where it is none."""
+    keys: list[str] = []
+    while True:
+        if isinstance(node, nodes.Getattr):
+            keys.append(node.attr)
+        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+            keys.append(str(node.arg.value))
+        else:
+            break
+        node = node.node
+    return (node.name, *reversed(keys)) if isinstance(node, nodes.Name) else ()
+
+
+def put_counting_in(node: nodes.Node) -> None:
+    """Rewrite what is below `node` so that loops, comparisons, slices and `~` pay for what they do."""
+    for name, value in node.iter_fields():
+        if isinstance(value, list):
+            setattr(node, name, [_counting(item) if isinstance(item, nodes.Node) else item for item in value])
+        elif isinstance(value, nodes.Node):
+            setattr(node, name, _counting(value))
+
+
+def _counting(node: nodes.Node) -> nodes.Node:
+    cost = sum(1 for _ in _walk(node)) if isinstance(node, nodes.For) else 0
+    put_counting_in(node)
+    if isinstance(node, nodes.For):
+        node.iter = _call("_counted", node.iter, nodes.Const(cost))
+    elif isinstance(node, nodes.Compare):
+        node.expr = _call("_read", node.expr)
+        for operand in node.ops:
+            operand.expr = _call("_read", operand.expr)
+    elif isinstance(node, nodes.Pair):
+        node.key = _call("_key", node.key)
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+        return _call("_read", node)  # a slice is a copy
+    elif isinstance(node, nodes.Concat):
+        return _call("_concat", nodes.List(node.nodes, lineno=node.lineno))
+    return node
+
+
+def _call(name: str, value: Any, *arguments: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(value, name, list(arguments), [], None, None, lineno=value.lineno)

@@ -1,0 +1,43 @@
+"""What holds for every test: the journals and manifests that it writes are those that the published schemas describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from held_schemas import files_below, problems_in
+
+_held: set[Path] = set()
+"""Files that were looked at, or were damaged on purpose."""
+
+
+@pytest.fixture
+def damaged() -> set[Path]:
+    """Files that a test breaks on purpose: add a path, and it is not held to its schema."""
+    return set()
+
+
+@pytest.fixture(autouse=True)
+def _files_of_a_test_hold_their_schemas(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test with a folder of its own every journal.jsonl and manifest.json below it is valid, or `damaged`."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    damaged = request.getfixturevalue("damaged") if "damaged" in request.fixturenames else set()
+    yield
+    if folder is not None:
+        _held.update(damaged)
+        _hold(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_of_a_session_hold_their_schemas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end the same for what is shared by several tests."""
+    yield
+    _hold(tmp_path_factory.getbasetemp())
+
+
+def _hold(folder: Path) -> None:
+    files = [path for path in files_below(folder) if path not in _held]
+    _held.update(files)
+    problems = [problem for path in files for problem in problems_in(path)]
+    assert not problems, "\n".join(problems)

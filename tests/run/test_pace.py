@@ -1,0 +1,68 @@
+"""The pace of looks, as a pure function of what is known."""
+
+import pytest
+
+from dsjobs.run.pace import JITTER, LONGEST, LOOKS, SHARE, Durations, Limits, Pace
+
+
+def level(low: float, high: float) -> float:
+    return (low + high) / 2
+
+
+def pace(earlier: dict[str, list[float]] | None = None, shortest: float = 0.01, calls: float = 1000.0) -> Pace:
+    return Pace(Limits(shortest, calls), Durations(earlier), level)
+
+
+def looks(subject: Pace, end: float) -> list[float]:
+    """The moments at which one operation, that ends at `end`, is looked at."""
+    moments = [subject.next_look("k", 0.0, 1)]
+    while moments[-1] < end:
+        moments.append(moments[-1] + subject.next_look("k", moments[-1], 1))
+    return moments
+
+
+def test_looks_when_nothing_is_known_then_wait_a_share_of_the_time_so_far() -> None:
+    assert pace().next_look("k", 10.0, 1) == pytest.approx(SHARE * 10.0)
+
+
+def test_looks_when_duration_is_known_then_first_comes_just_before_it() -> None:
+    first = pace({"k": [2.0, 2.1, 2.05]}).next_look("k", 0.0, 1)
+    assert 1.8 < first < 2.0
+
+
+def test_looks_when_operation_ends_within_the_window_then_few_and_soon_after() -> None:
+    subject = pace({"k": [1.8, 1.9, 2.0, 2.1, 2.2]})
+    moments = looks(subject, 2.05)
+    assert len(moments) <= LOOKS + 1
+    assert moments[-1] - 2.05 < 0.1
+
+
+def test_looks_when_operation_overruns_then_back_off_again() -> None:
+    moments = looks(pace({"k": [1.0]}), 30.0)
+    assert moments[-1] - moments[-2] == pytest.approx(SHARE * moments[-2])
+
+
+def test_looks_when_expected_time_is_long_then_early_failure_is_seen() -> None:
+    assert pace({"k": [7200.0]}).next_look("k", 0.0, 1) == LONGEST
+
+
+def test_looks_when_many_are_in_flight_then_all_together_keep_the_limit() -> None:
+    interval = pace(calls=100.0).next_look("k", 0.0, 5000)
+    assert interval == pytest.approx(50.0)
+
+
+def test_looks_when_server_gives_a_hint_then_never_sooner() -> None:
+    assert pace().next_look("k", 0.0, 1, hint=7.0) == 7.0
+
+
+def test_looks_when_interval_is_the_shortest_then_jitter_keeps_within_its_bounds() -> None:
+    for end, factor in (("low", 1 - JITTER), ("high", 1 + JITTER)):
+        subject = Pace(Limits(1.0, 1000.0), Durations(), lambda low, high, end=end: low if end == "low" else high)
+        assert subject.next_look("k", 0.0, 1) == pytest.approx(factor)
+
+
+def test_durations_when_many_then_only_the_latest_count() -> None:
+    durations = Durations({"k": [100.0] * 64 + [1.0] * 64})
+    expected = durations.expected("k")
+    assert expected is not None
+    assert expected[1] < 2.0
