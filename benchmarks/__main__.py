@@ -7,11 +7,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import execute, load, machine, startup
+from benchmarks import execute, load, machine, notebooks, startup
 from benchmarks.settings import Settings
 from benchmarks.tables import text
 
-BENCHMARKS = {"load": load.tables, "execute": execute.tables, "startup": startup.tables}
+BENCHMARKS = {"load": load.tables, "execute": execute.tables, "startup": startup.tables, "notebooks": notebooks.tables}
 
 
 def main() -> None:

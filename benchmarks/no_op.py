@@ -17,7 +17,8 @@ from dsjobs.backends.protocol import Capabilities, Notify, Submission
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.model import Job, Operation, Plan, PlannedJob, Request, Status
 from dsjobs.plan.graph import start_order
-from dsjobs.run.executor import Clock, Executor, Listener, RunContext
+from dsjobs.run.executor import Executor, Listener
+from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
 from dsjobs.run.manifest_file import ManifestFile
 from dsjobs.run.store import create

@@ -15,12 +15,21 @@ Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Looks:
+    """How often a backend bears to be looked at: seconds between two looks at one operation, and looks a second at all."""
+
+    shortest: float = 1.0
+    a_second: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can give back beyond a status."""
+    """What a backend can give back beyond a status, and how often it may be asked."""
 
     outputs: bool
     logs: bool
     executed_notebook: bool
+    looks: Looks = Looks()
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,10 +107,12 @@ def run(
 ) -> int:
     """Run `plan` in a new run folder below `state`; `base` is the job file's folder. Returns the exit code."""
     from dsjobs.backends import registry
-    from dsjobs.run.executor import Clock, Executor, RunContext
+    from dsjobs.run.executor import Executor
+    from dsjobs.run.flights import Clock, RunContext
     from dsjobs.run.journal import Journal
     from dsjobs.run.manifest_file import ManifestFile
-    from dsjobs.run.store import create, writable
+    from dsjobs.run.pace import Durations
+    from dsjobs.run.store import create, last_durations, writable
 
     copies = [] if copy is None else [writable(copy, keep=base / Path(plan.file).name)]
     backend = registry.create(plan.backend, base, plan.settings)
@@ -118,6 +120,7 @@ def run(
         clock = Clock(time.time, time.monotonic)
         started_at = clock.now()
         run_id = new_run_id(started_at)
+        durations = Durations(last_durations(state))
         folder = create(state, run_id)
         header = {
             "run_id": run_id,
@@ -139,6 +142,7 @@ def run(
                 clock=clock,
                 listeners=[manifest, progress],
                 fail_fast=fail_fast,
+                durations=durations,
             )
             with stopping(executor.stop) as signals:
                 status = executor.run(as_json(plan, __version__)["digest"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from dsjobs.cli.console import Console
 from dsjobs.reports.text import duration
-from dsjobs.run.executor import Clock
+from dsjobs.run.flights import Clock
 from dsjobs.run.manifest import Fold
 
 HEARTBEAT = 60.0

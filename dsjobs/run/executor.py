@@ -6,21 +6,20 @@ post there too. Each turn drains the inbox, so that one sync of the journal cove
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import queue
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dsjobs.backends.protocol import Backend, Submission
 from dsjobs.errors import BackendError
-from dsjobs.model import Failure, Job, Operation, Plan, Request, Status
+from dsjobs.model import Failure, Job, Operation, Plan, Status
 from dsjobs.run import records
 from dsjobs.run.calls import Workers
+from dsjobs.run.flights import Answer, CancelFailed, Clock, Flight, Look, RunContext, Timers, Turn
 from dsjobs.run.outcome import Outcome, judge
+from dsjobs.run.pace import Durations, Pace, kind
 from dsjobs.run.requests import render_request
 from dsjobs.run.scheduler import (
     Action,
@@ -35,13 +34,12 @@ from dsjobs.run.scheduler import (
     Watch,
     run_status,
 )
-from dsjobs.run.store import RunFolder
 
 MAX_WORKERS = 16
 """More threads make `requests` slower, not faster."""
 
-FIRST_LOOK, LONGEST_LOOK, GROWTH, JITTER = 1.0, 15.0, 1.5, 0.2
-"""Seconds to the first look at an operation and between later ones, how the interval grows, and how much it varies."""
+LONGEST_DELAY = 15.0
+"""Seconds between two tries of a submit, at most; the first comes after one, and each waits twice as long as the last."""
 
 SUBMIT_PATIENCE = 300.0
 """Seconds for which a submit that may succeed later is repeated, with the same idempotency key."""
@@ -57,76 +55,10 @@ Listener = Callable[[Sequence[Record]], float | None]
 with no records."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Time from the edge: `now` in seconds since the epoch, for what is written; `ticks` never goes back, for waiting."""
-
-    now: Callable[[], float]
-    ticks: Callable[[], float]
-
-
 class Log(Protocol):
     """What the executor needs of a journal."""
 
     def append(self, records: Sequence[Record]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What the edge knows of a run: its ID, when it began (seconds since the epoch), and what the header says of it."""
-
-    run_id: str
-    started_at: float
-    header: Mapping[str, Any]
-    folder: RunFolder | None = None
-
-
-@dataclass(slots=True)
-class _Flight:
-    """An attempt on its way. `since` is in ticks; `put_off` is why its submit waits to be repeated; of the looks that are
-    planned only the one with the number `next_look` counts."""
-
-    job: str
-    attempt: int
-    request: Request
-    key: str
-    since: float
-    operation_id: str | None = None
-    interval: float = FIRST_LOOK
-    looking: bool = False
-    look_again: bool = False
-    next_look: int = 0
-    tries: int = 0
-    put_off: BackendError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What a call came to: an operation or a BackendError."""
-
-    job: str
-    verb: str
-    result: Operation | BackendError
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    operation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _CancelFailed:
-    """A request to cancel did not arrive, but may later."""
-
-    operation_id: str
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one turn of the loop will write, and then do."""
-
-    records: list[Record] = field(default_factory=list)
-    actions: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Executor:
@@ -142,8 +74,10 @@ class Executor:
         clock: Clock,
         listeners: Sequence[Listener] = (),
         fail_fast: bool = False,
+        durations: Durations | None = None,
     ) -> None:
-        """`log` gets every record before it is acted on; `listeners` after that, in the given order."""
+        """`log` gets every record before it is acted on; `listeners` after that, in the given order. `durations`: how long
+        the same notebooks took in earlier runs (`kind` names them)."""
         self._plan = plan
         self._backend = backend
         self._log = log
@@ -158,10 +92,10 @@ class Executor:
         )
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._by_operation: dict[str, str] = {}
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._sequence = itertools.count()
+        self._timers = Timers(clock.ticks)
+        self._pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
         self._names: dict[str, Any] = self._template_names()
         self._early_looks: set[str] = set()
         self._stop_written: StopRequested | None = None
@@ -173,24 +107,24 @@ class Executor:
     def run(self, plan_digest: str) -> Status:
         """Run to the end and return what the run came to. Raises what is not an outcome: a full disk, a bug."""
         try:
-            turn = _Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
+            turn = Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
             turn.records += records.jobs_planned(self._plan)
             self._plan_actions(self._scheduler.start(), turn)
             self._take(turn)
             while not self._scheduler.is_finished:
-                turn = _Turn()
+                turn = Turn()
                 for message in self._wait():
                     self._receive(message, turn)
                 self._take(turn)
             status = run_status(self._scheduler.statuses, stopped=self._scheduler.stop is not None)
-            self._take(_Turn([records.run_finished(self._clock.now(), status)]))
+            self._take(Turn([records.run_finished(self._clock.now(), status)]))
             return status
         finally:
             self._workers.close()
 
     # --- the turn ---
 
-    def _take(self, turn: _Turn) -> None:
+    def _take(self, turn: Turn) -> None:
         if turn.records:
             self._log.append(turn.records)
         for action in turn.actions:
@@ -202,45 +136,41 @@ class Executor:
     def _tell(self, listener: Listener, told: Sequence[Record]) -> None:
         again = listener(told)
         if again is not None:
-            self._later(again, lambda: self._tell(listener, ()))
+            self._timers.add(again, lambda: self._tell(listener, ()))
 
     def _wait(self) -> list[Any]:
         """Block until something happens, then take everything that has."""
         while True:
-            now = self._clock.ticks()
-            while self._timers and self._timers[0][0] <= now:
-                heapq.heappop(self._timers)[2]()
-            timeout = max(0.0, self._timers[0][0] - now) if self._timers else None
             try:
-                messages = [self._inbox.get(timeout=timeout)]
+                messages = [self._inbox.get(timeout=self._timers.run_due())]
             except queue.Empty:
                 continue
             while not self._inbox.empty():
                 messages.append(self._inbox.get())
             return messages
 
-    def _receive(self, message: Any, turn: _Turn) -> None:
-        if isinstance(message, _Answer):
+    def _receive(self, message: Any, turn: Turn) -> None:
+        if isinstance(message, Answer):
             self._answered(message, turn)
-        elif isinstance(message, _Look):
+        elif isinstance(message, Look):
             self._look(message.operation_id)
         elif isinstance(message, StopRequested):
             self._stop(message, turn)
-        elif isinstance(message, _CancelFailed):
-            self._later(CANCEL_AGAIN, lambda: self._cancel(message.operation_id))
+        elif isinstance(message, CancelFailed):
+            self._timers.add(CANCEL_AGAIN, lambda: self._cancel(message.operation_id))
         elif isinstance(message, BaseException):
             raise message
 
-    def _handle(self, event: Event, turn: _Turn) -> None:
+    def _handle(self, event: Event, turn: Turn) -> None:
         self._plan_actions(self._scheduler.handle(event), turn)
 
-    def _plan_actions(self, actions: Sequence[Action], turn: _Turn) -> None:
+    def _plan_actions(self, actions: Sequence[Action], turn: Turn) -> None:
         """Plan `actions`, and what follows when some of them end a job at once."""
         ended = self._planned(actions, turn)
         while ended:
             ended = [later for event in ended for later in self._planned(self._scheduler.handle(event), turn)]
 
-    def _planned(self, actions: Sequence[Action], turn: _Turn) -> list[Finished]:
+    def _planned(self, actions: Sequence[Action], turn: Turn) -> list[Finished]:
         stop = self._scheduler.stop
         if stop is not None and stop != self._stop_written:
             self._stop_written = stop
@@ -258,7 +188,7 @@ class Executor:
                 turn.actions.append(lambda action=action: self._cancel(action.operation_id))  # type: ignore[misc]
         return ended
 
-    def _stop(self, event: StopRequested, turn: _Turn) -> None:
+    def _stop(self, event: StopRequested, turn: Turn) -> None:
         self._handle(event, turn)
         if event.cancel:
             for flight in [flight for flight in self._flights.values() if flight.put_off is not None]:
@@ -266,20 +196,20 @@ class Executor:
 
     # --- submitting ---
 
-    def _plan_submit(self, action: Submit, turn: _Turn) -> list[Finished]:
+    def _plan_submit(self, action: Submit, turn: Turn) -> list[Finished]:
         """Plan a submit; where its request cannot even be rendered, the job has ended."""
         job = self._jobs[action.job]
         request = render_request(job, self._names)
         if isinstance(request, Failure):
             return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, request), turn)]
         key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
-        flight = _Flight(action.job, action.attempt, request, key, self._clock.ticks())
+        flight = Flight(action.job, action.attempt, request, key, self._clock.ticks())
         self._flights[action.job] = flight
         turn.records.append(records.job_submitting(self._clock.now(), action.job, action.attempt, key, request))
         turn.actions.append(lambda: self._submit(flight))
         return []
 
-    def _submit(self, flight: _Flight) -> None:
+    def _submit(self, flight: Flight) -> None:
         folder = self._context.folder
         executed = folder.notebook(flight.job) if folder else None
         submission = Submission(flight.job, flight.attempt, flight.request, executed)
@@ -292,20 +222,20 @@ class Executor:
         self._call(flight.job, "submit", call)
 
     def _call(self, job: str, verb: str, call: Callable[[], Operation]) -> None:
-        def answer() -> _Answer:
+        def answer() -> Answer:
             try:
-                return _Answer(job, verb, call())
+                return Answer(job, verb, call())
             except BackendError as error:
-                return _Answer(job, verb, error)
+                return Answer(job, verb, error)
 
         self._workers.run(answer)
 
     def _notify(self, operation_id: str) -> None:
-        self._inbox.put(_Look(operation_id))
+        self._inbox.put(Look(operation_id))
 
     # --- answers ---
 
-    def _answered(self, answer: _Answer, turn: _Turn) -> None:
+    def _answered(self, answer: Answer, turn: Turn) -> None:
         flight = self._flights.get(answer.job)
         if flight is None:
             return
@@ -317,37 +247,36 @@ class Executor:
         else:
             self._seen(flight, answer.result, turn)
 
-    def _accepted(self, flight: _Flight, operation: Operation, turn: _Turn) -> None:
+    def _accepted(self, flight: Flight, operation: Operation, turn: Turn) -> None:
         flight.operation_id = operation.id
         self._by_operation[operation.id] = flight.job
         turn.records.append(records.job_submitted(self._clock.now(), flight.job, flight.attempt, operation.id))
         if operation.done:
             self._seen(flight, operation, turn)
             return
-        flight.interval = max(flight.interval, operation.poll_after or 0.0)
+        flight.accepted, flight.hint = self._clock.ticks(), operation.poll_after
         self._handle(Started(flight.job, operation.id), turn)
         if operation.id in self._early_looks:
             turn.actions.append(lambda: self._poll(flight))
         self._forget_early_looks()
 
-    def _seen(self, flight: _Flight, operation: Operation, turn: _Turn) -> None:
+    def _seen(self, flight: Flight, operation: Operation, turn: Turn) -> None:
         if operation.done:
             outcome = judge(operation, self._jobs[flight.job].outputs)
             self._finish(flight.job, flight.attempt, outcome, turn)
             return
-        flight.interval = max(min(flight.interval * GROWTH, LONGEST_LOOK), operation.poll_after or 0.0)
+        flight.hint = operation.poll_after
         turn.actions.append(lambda: self._poll(flight) if flight.look_again else self._watch(flight.job))
 
-    def _call_failed(self, flight: _Flight, verb: str, error: BackendError, turn: _Turn) -> None:
+    def _call_failed(self, flight: Flight, verb: str, error: BackendError, turn: Turn) -> None:
         if verb == "submit":
             self._submit_failed(flight, error, turn)
         elif error.retryable:
-            flight.interval = min(flight.interval * GROWTH, LONGEST_LOOK)
             turn.actions.append(lambda: self._watch(flight.job))
         else:
             self._fail(flight, f"the job could not be watched: {error}", error.hint, turn)
 
-    def _submit_failed(self, flight: _Flight, error: BackendError, turn: _Turn) -> None:
+    def _submit_failed(self, flight: Flight, error: BackendError, turn: Turn) -> None:
         waited = self._clock.ticks() - flight.since
         if not error.retryable or waited >= SUBMIT_PATIENCE:
             self._fail(flight, f"the job could not be submitted: {error}", error.hint, turn)
@@ -357,30 +286,31 @@ class Executor:
         if stop is not None and stop.cancel:
             self._give_up(flight, turn)
             return
-        delay = min(LONGEST_LOOK, FIRST_LOOK * 2 ** min(flight.tries, 10))
-        turn.actions.append(lambda: self._later(delay, lambda: self._submit_again(flight)))
+        delay = min(LONGEST_DELAY, 2.0 ** min(flight.tries - 1, 10))
+        turn.actions.append(lambda: self._timers.add(delay, lambda: self._submit_again(flight)))
 
-    def _submit_again(self, flight: _Flight) -> None:
+    def _submit_again(self, flight: Flight) -> None:
         if self._flights.get(flight.job) is flight:
             self._submit(flight)
 
-    def _give_up(self, flight: _Flight, turn: _Turn) -> None:
+    def _give_up(self, flight: Flight, turn: Turn) -> None:
         """End a job whose submit would have been repeated, had the run not been stopped."""
         message = f"the job could not be submitted before the run was stopped: {flight.put_off}"
         self._fail(flight, message, "whether the backend has started it is not known", turn)
 
-    def _fail(self, flight: _Flight, message: str, hint: str | None, turn: _Turn) -> None:
+    def _fail(self, flight: Flight, message: str, hint: str | None, turn: Turn) -> None:
         outcome = Outcome(Status.FAILED, Failure("backend", message, hint))
         self._finish(flight.job, flight.attempt, outcome, turn)
 
-    def _finish(self, job: str, attempt: int, outcome: Outcome, turn: _Turn) -> None:
+    def _finish(self, job: str, attempt: int, outcome: Outcome, turn: Turn) -> None:
         self._handle(self._ended(job, attempt, outcome, turn), turn)
 
-    def _ended(self, job: str, attempt: int, outcome: Outcome, turn: _Turn) -> Finished:
+    def _ended(self, job: str, attempt: int, outcome: Outcome, turn: Turn) -> Finished:
         """Write down an outcome; what comes back is for the scheduler."""
         flight = self._flights.pop(job, None)
         if flight is not None and flight.operation_id is not None:
             self._by_operation.pop(flight.operation_id, None)
+            self._pace.ended(kind(flight.request), _duration(outcome, self._clock.ticks() - flight.accepted))
         self._forget_early_looks()
         self._names["needs"][job] = {"outputs": dict(outcome.outputs or {}), "status": outcome.status.value}
         turn.records.append(records.job_finished(self._clock.now(), job, attempt, outcome))
@@ -395,8 +325,9 @@ class Executor:
             return
         flight.next_look += 1
         number = flight.next_look
-        spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
-        self._later(flight.interval * spread, lambda: self._poll(flight) if flight.next_look == number else None)
+        elapsed = self._clock.ticks() - flight.accepted
+        wait = self._pace.next_look(kind(flight.request), elapsed, len(self._flights), flight.hint)
+        self._timers.add(wait, lambda: self._poll(flight) if flight.next_look == number else None)
 
     def _look(self, operation_id: str) -> None:
         job = self._by_operation.get(operation_id)
@@ -415,7 +346,7 @@ class Executor:
         if not self._is_submitting:
             self._early_looks.clear()
 
-    def _poll(self, flight: _Flight) -> None:
+    def _poll(self, flight: Flight) -> None:
         operation_id = flight.operation_id
         if operation_id is None or self._flights.get(flight.job) is not flight:
             return
@@ -435,13 +366,10 @@ class Executor:
                 self._backend.cancel(operation_id)
             except BackendError as error:
                 # Best effort: the outcome arrives through poll, whatever became of the request.
-                return _CancelFailed(operation_id) if error.retryable else None
-            return _Look(operation_id)
+                return CancelFailed(operation_id) if error.retryable else None
+            return Look(operation_id)
 
         self._workers.run(call)
-
-    def _later(self, delay: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._timers, (self._clock.ticks() + delay, next(self._sequence), action))
 
     def _template_names(self) -> dict[str, Any]:
         return {
@@ -451,3 +379,10 @@ class Executor:
             "run": {"id": self._context.run_id, "started_at": records.moment(self._context.started_at)},
             "needs": {},
         }
+
+
+def _duration(outcome: Outcome, seen: float) -> float:
+    """Seconds that an operation took: by the backend's own times, else until its end was `seen`."""
+    if outcome.started_at is None or outcome.finished_at is None:
+        return seen
+    return max(0.0, outcome.finished_at - outcome.started_at)

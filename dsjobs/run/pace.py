@@ -2,8 +2,8 @@
 
 Rules. Where jobs of the same kind have ended before, the first look comes just before the shortest of them ended, then a few
 come until the longest; else, and after that, each look comes after a share of the time that the operation has taken so far.
-Never more often than `shortest`, than the server's hint, or than the calls allowed for all operations in flight together;
-never more seldom than `LONGEST`, so that an early failure is seen. Times are seconds.
+Never more often than the backend's shortest interval, than its hint, or than it bears for all operations in flight together; never
+more seldom than `LONGEST`, so that an early failure is seen. Times are seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import Any
+
+from dsjobs.backends.protocol import Looks
+from dsjobs.model import Request
 
 LONGEST = 15.0
 """Seconds after which an operation is looked at whatever is expected of it."""
@@ -29,12 +32,20 @@ KEPT = 64
 """Durations remembered of each kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a backend can bear: seconds between two looks at one operation, and looks a second at all of them."""
+def kind(request: Request) -> str:
+    """What operations must have in common to be expected to take as long as each other: project and notebook."""
+    return f"{request.project}/{request.target}"
 
-    shortest: float = 1.0
-    calls_per_second: float = 100.0
+
+def earlier_durations(manifest: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Kind to how long its jobs took in the run of a manifest, those that succeeded."""
+    found: dict[str, list[float]] = {}
+    for job in manifest["jobs"]:
+        request = job["request"]
+        target = request.get("notebookId") or request.get("cellId")
+        if job["status"] == "succeeded" and job["duration"] is not None:
+            found.setdefault(f"{request['projectId']}/{target}", []).append(job["duration"])
+    return found
 
 
 class Durations:
@@ -71,9 +82,9 @@ class Durations:
 class Pace:
     """The intervals of one run."""
 
-    def __init__(self, limits: Limits, durations: Durations, spread: Callable[[float, float], float]) -> None:
+    def __init__(self, looks: Looks, durations: Durations, spread: Callable[[float, float], float]) -> None:
         """`spread(low, high)` gives a random number between the two."""
-        self._limits = limits
+        self._looks = looks
         self._durations = durations
         self._spread = spread
 
@@ -84,7 +95,7 @@ class Pace:
     def next_look(self, kind: str, elapsed: float, in_flight: int, hint: float | None = None) -> float:
         """Seconds until the next look at an operation that has taken `elapsed` so far, with `in_flight` of them in all."""
         wanted = self._wanted(kind, elapsed)
-        floor = max(self._limits.shortest, in_flight / self._limits.calls_per_second)
+        floor = max(self._looks.shortest, in_flight / self._looks.a_second)
         varied = max(floor, wanted) * self._spread(1 - JITTER, 1 + JITTER) if wanted <= floor else wanted
         return max(min(varied, max(LONGEST, floor)), hint or 0.0)
 

@@ -13,6 +13,7 @@ from dsjobs import schemas
 from dsjobs.errors import GuardError, InvalidFileError, UsageError
 from dsjobs.run import journal
 from dsjobs.run.manifest import Fold, Manifest
+from dsjobs.run.pace import earlier_durations
 
 STATE_FOLDER = ".dsjobs"
 
@@ -88,6 +89,14 @@ def load(folder: RunFolder) -> Manifest:
             message = f"{folder.journal}:{state.records}: this record does not fit what stands before it"
             raise InvalidFileError(message, hint=error.hint) from None
     return state.as_json()
+
+
+def last_durations(state: Path) -> dict[str, list[float]]:
+    """How long the jobs of the latest run took, by kind. Only a guess hangs on it, so what cannot be read says nothing."""
+    try:
+        return earlier_durations(json.loads(find(state).manifest.read_bytes()))
+    except (UsageError, OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from dsjobs.marks import Source
 from dsjobs.model import Job, Plan, PlannedJob, Request, Status, VariableValue
 from dsjobs.plan.graph import start_order
-from dsjobs.run.executor import Clock, Executor, Listener, RunContext
+from dsjobs.run.executor import Executor, Listener
+from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
 from dsjobs.run.manifest_file import ManifestFile
 from dsjobs.run.store import RunFolder

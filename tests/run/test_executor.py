@@ -24,7 +24,8 @@ from runs import DIGEST, Running, frozen_clock, graphs, leaping_clock, make_plan
 from dsjobs.errors import BackendError
 from dsjobs.model import Failure, Status
 from dsjobs.run import journal
-from dsjobs.run.executor import KEY_NAMESPACE, Clock
+from dsjobs.run.executor import KEY_NAMESPACE
+from dsjobs.run.flights import Clock
 from dsjobs.run.manifest import fold
 
 BROKEN = Failure("notebook", "cell 1 raised ValueError: no", cell_number=1)

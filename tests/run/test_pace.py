@@ -2,7 +2,9 @@
 
 import pytest
 
-from dsjobs.run.pace import JITTER, LONGEST, LOOKS, SHARE, Durations, Limits, Pace
+from dsjobs.backends.protocol import Looks
+from dsjobs.model import Request
+from dsjobs.run.pace import JITTER, LONGEST, LOOKS, SHARE, Durations, Pace, earlier_durations, kind
 
 
 def level(low: float, high: float) -> float:
@@ -10,7 +12,7 @@ def level(low: float, high: float) -> float:
 
 
 def pace(earlier: dict[str, list[float]] | None = None, shortest: float = 0.01, calls: float = 1000.0) -> Pace:
-    return Pace(Limits(shortest, calls), Durations(earlier), level)
+    return Pace(Looks(shortest, calls), Durations(earlier), level)
 
 
 def looks(subject: Pace, end: float) -> list[float]:
@@ -57,7 +59,7 @@ def test_looks_when_server_gives_a_hint_then_never_sooner() -> None:
 
 def test_looks_when_interval_is_the_shortest_then_jitter_keeps_within_its_bounds() -> None:
     for end, factor in (("low", 1 - JITTER), ("high", 1 + JITTER)):
-        subject = Pace(Limits(1.0, 1000.0), Durations(), lambda low, high, end=end: low if end == "low" else high)
+        subject = Pace(Looks(1.0, 1000.0), Durations(), lambda low, high, end=end: low if end == "low" else high)
         assert subject.next_look("k", 0.0, 1) == pytest.approx(factor)
 
 
@@ -66,3 +68,15 @@ def test_durations_when_many_then_only_the_latest_count() -> None:
     expected = durations.expected("k")
     assert expected is not None
     assert expected[1] < 2.0
+
+
+def test_durations_when_taken_from_a_manifest_then_only_successes_count() -> None:
+    request = {"projectId": "p", "notebookId": "a.ipynb"}
+    jobs = [
+        {"status": "succeeded", "duration": 2.0, "request": request},
+        {"status": "failed", "duration": 0.1, "request": request},
+        {"status": "skipped", "duration": None, "request": request},
+        {"status": "succeeded", "duration": 3.0, "request": {"projectId": "p", "cellId": "c"}},
+    ]
+    assert earlier_durations({"jobs": jobs}) == {"p/a.ipynb": [2.0], "p/c": [3.0]}
+    assert kind(Request("p", notebook="a.ipynb")) == "p/a.ipynb"
