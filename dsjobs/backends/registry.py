@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,13 @@ def _local(_: str, base: Path, settings: Mapping[str, Any]) -> Backend:
     return LocalBackend(base, settings)
 
 
+def _datasphere(_: str, base: Path, settings: Mapping[str, Any]) -> Backend:
+    from dsjobs.backends.datasphere.backend import DataSphereBackend
+    from dsjobs.backends.datasphere.settings import parse
+
+    return DataSphereBackend(parse(settings), os.environ)
+
+
 def _not_yet(name: str, base: Path, settings: Mapping[str, Any]) -> NoReturn:
     raise BackendError(
         f"this version validates and plans for the backend '{name}', but cannot run it yet",
@@ -38,6 +46,6 @@ def _not_yet(name: str, base: Path, settings: Mapping[str, Any]) -> NoReturn:
 
 BACKENDS: dict[str, Callable[[str, Path, Mapping[str, Any]], Backend]] = {
     "local": _local,
-    "datasphere": _not_yet,
+    "datasphere": _datasphere,
     "dask": _not_yet,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ COMMANDS = {
     "plan": "Show what would run, with which inputs, and why.",
     "apply": "Run the jobs and write a manifest of what happened.",
     "status": "Show how a run stands or ended.",
+    "serve": "Serve the DataSphere API on this machine.",
+    "open": "Open a project's web interface.",
+    "doctor": "Show which credentials, projects, kernels and packages are there.",
     "schema": "Print a JSON Schema.",
 }
 
@@ -41,9 +45,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from dsjobs.diagnostics import did_you_mean
+            from dsjobs.errors import UsageError
 
-            hint = did_you_mean(args[0], COMMANDS)
-            raise click.UsageError(f"No such command '{args[0]}'." + (f" {hint}" if hint else ""), ctx)
+            raise UsageError(f"there is no command '{args[0]}'", hint=did_you_mean(args[0], COMMANDS))
         return super().resolve_command(ctx, args)
 
 
@@ -68,20 +72,32 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. Every exception becomes text and a code here, and only here."""
-    sys.exit(_run(arguments))
+    # jsonschema loads this package, where JupyterLab has brought it, for a format that dsjobs never asks it to check; that takes
+    # longer than all the rest together, two seconds. None makes its import fail, which jsonschema is prepared for.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    code = _run(arguments)
+    # An interpreter that ends looks for garbage in all that is left, which is a tenth of a short command's time. Frozen, what
+    # is left is not looked at; everything that must happen at the end still does.
+    gc.freeze()
+    sys.exit(code)
+
+
+# click 8.1 prints the help itself.
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         code: Any = cli.main(args=arguments, prog_name="dsjobs", standalone_mode=False)
-        sys.stdout.flush()
-    except click.ClickException as error:
+    except _NO_ARGUMENTS as error:
         error.show()
         return 2
+    except click.ClickException as error:
+        from dsjobs.cli import failing
+
+        return failing.report_usage(error)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except BrokenPipeError:
-        return _reader_gone()
     except (click.Abort, KeyboardInterrupt):
         return 130
     except Exception as error:  # noqa: BLE001 - the one place that turns what is left into a code
@@ -89,11 +105,3 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         return failing.report(error)
     return int(code or 0)
-
-
-def _reader_gone() -> int:
-    """Whoever read our output (`head`, a pager) has left: nothing to say, and nobody to say it to."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

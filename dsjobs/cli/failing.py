@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -55,6 +52,10 @@ def report_usage(error: click.ClickException) -> int:
 
 
 def _write_report(error: Exception) -> str:
+    import platform
+    import tempfile
+    import traceback
+
     lines = [
         f"dsjobs {__version__}, Python {platform.python_version()}, {platform.platform()}",
         "command: " + " ".join(sys.argv),

@@ -157,13 +157,11 @@ def plan(
     max_parallel: int | None,
 ) -> Planned:
     """The plan for `environment`, with the problems of the file and of this environment."""
-    from dsjobs.cli.repository import git_state
-
     values, problems = resolve(spec, environment, environ=os.environ, given=given)
     found = [*loaded.diagnostics, *problems, *check_environment(spec, environment)]
     if has_errors(found):
         return Planned(None, None, tuple(in_order(found)))
-    git = git_state(loaded.path.absolute().parent) if uses_git(spec) else None
+    git = _git_state(loaded.path.absolute().parent) if uses_git(spec) else None
     jobs, problems = expand(spec, environment, values, git or {})
     found += problems
     if not has_errors(found):
@@ -172,6 +170,12 @@ def plan(
         return Planned(None, git, tuple(in_order(found)))
     made = make_plan(spec, environment, values, jobs, max_parallel=max_parallel)
     return Planned(made, git, tuple(in_order(found)))
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    from dsjobs.cli.repository import git_state
+
+    return git_state(folder)
 
 
 def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job]) -> list[Diagnostic]:

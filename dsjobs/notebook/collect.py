@@ -52,7 +52,7 @@ def collect(namespace: dict[str, Any], names: list[str], max_bytes: int) -> Answ
     for name in names:
         if name in namespace:
             try:
-                value = _converted(namespace[name], max_bytes, 0)
+                value = converted(namespace[name], max_bytes, 0)
                 size += len(json.dumps(value))
                 values[name] = value
             except UnfitError as unfit:
@@ -97,7 +97,7 @@ def _assigned(namespace: dict[str, Any]) -> list[str]:
     return sorted(mine)[:1000]
 
 
-def _converted(value: Any, room: int, depth: int) -> Any:
+def converted(value: Any, room: int, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise UnfitError("is nested too deeply, or contains itself")
     if value is None or isinstance(value, bool):
@@ -135,12 +135,12 @@ def _text(value: str, room: int) -> str:
 
 def _mapping(value: dict[Any, Any], room: int, depth: int) -> dict[str, Any]:
     _check_size(len(value), room)
-    converted = {}
+    result = {}
     for key, item in value.items():
         if not isinstance(key, str):
             raise UnfitError(f"has the key {key!r:.40} of type {_type_name(key)}; keys are text in JSON")
-        converted[_text(str(key), room)] = _part(f"[{str(key)!r:.40}]", item, room, depth)
-    return converted
+        result[_text(str(key), room)] = _part(f"[{str(key)!r:.40}]", item, room, depth)
+    return result
 
 
 def _sequence(value: Any, room: int, depth: int) -> list[Any]:
@@ -156,7 +156,7 @@ def _check_size(items: int, room: int) -> None:
 
 def _part(place: str, item: Any, room: int, depth: int) -> Any:
     try:
-        return _converted(item, room, depth + 1)
+        return converted(item, room, depth + 1)
     except UnfitError as unfit:
         raise UnfitError(str(unfit), place + unfit.place) from None
 
@@ -176,7 +176,7 @@ def _from_library(value: Any, room: int, depth: int) -> Any:
         if library is not None:
             plain = convert(library, value, room)
             if plain is not value:
-                return _converted(plain, room, depth + 1)
+                return converted(plain, room, depth + 1)
     raise UnfitError(f"is of type {_type_name(value)}, which is not JSON")
 
 

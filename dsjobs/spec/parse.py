@@ -18,7 +18,7 @@ _SETTINGS: Mapping[str, frozenset[str]] = {
     "local": frozenset(("preload", "memory", "kernel_start")),
     "datasphere": frozenset(
         (
-            "endpoint endpoints rate_limit profile workload_identity "
+            "endpoint endpoints rate_limit poll_interval profile workload_identity "
             "output_store output_store_endpoint output_store_region"
         ).split()
     ),
