@@ -35,11 +35,16 @@ class Source:
     def start(self) -> Position:
         return Position(self.name, 1, 1)
 
-    def line(self, number: int) -> str:
-        """The text of a line, without its end; empty where the file has no such line."""
+    @property
+    def lines(self) -> list[str]:
+        """The text of each line, without its end."""
         if self._lines is None:
             self._lines = self.text.splitlines()
-        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+        return self._lines
+
+    def line(self, number: int) -> str:
+        """The text of a line, without its end; empty where the file has no such line."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
 
 # Line and column (from 0) of a key and of its value, in one integer: 28 bits a line, 20 bits a column.

@@ -2,7 +2,7 @@
 
 Rules. Where jobs of the same kind have ended before, the first look comes just before the shortest of them ended, then a few
 come until the longest; else, and after that, each look comes after a share of the time that the operation has taken so far.
-Never more often than the backend's shortest interval, than its hint, or than it bears for all operations in flight together; never
+Never more often than the backend bears, for one operation and for all in flight together, nor sooner than it hints; never
 more seldom than `LONGEST`, so that an early failure is seen. Times are seconds.
 """
 

@@ -37,8 +37,13 @@ class SchemaProblem:
 
 def schema_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
     """The first reason why `schema` is not a usable JSON Schema; None when it is one."""
-    if _is_simple(schema):
-        return None
+    return None if _is_simple(schema) else _problem(json.dumps(schema))
+
+
+@lru_cache(maxsize=1024)
+def _problem(text: str) -> SchemaProblem | None:
+    # Many jobs have the same contract, and jsonschema takes a millisecond for each.
+    schema = json.loads(text)
     return _unknown_keyword(schema, ()) or _meta_problem(schema) or _reference_problem(schema)
 
 

@@ -62,12 +62,11 @@ def _position_of(source: Source, start: Position, text: str, index: int) -> Posi
 
 def _skip_space(source: Source, line: int, column: int) -> tuple[int, int]:
     """The next place that is not white space."""
-    last = source.text.count("\n") + 1
     while True:
         text = source.line(line)
         while column < len(text) and text[column].isspace():
             column += 1
-        if column < len(text) or line >= last:
+        if column < len(text) or line >= len(source.lines):
             return line, column
         line, column = line + 1, 0
 

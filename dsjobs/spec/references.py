@@ -46,12 +46,15 @@ def check_references(spec: Spec, data: MarkedMap) -> list[Diagnostic]:
 
 @dataclass(slots=True)
 class _Scope:
-    """What templates may name. `outputs` has for each job the names that it declares, None where they are not all known."""
+    """What templates may name. `outputs` has for each job the names that it declares, None where they are not all known;
+    `hyphened` for what stands before a hyphen in a job's name that name."""
 
     variables: frozenset[str]
     any_variable: bool
     outputs: dict[str, frozenset[str] | None]
+    variable_hints: Suggestions
     job_hints: Suggestions
+    hyphened: dict[str, str]
 
 
 def _scope(spec: Spec, data: MarkedMap, shared: list[JobFields]) -> _Scope:
@@ -64,9 +67,11 @@ def _scope(spec: Spec, data: MarkedMap, shared: list[JobFields]) -> _Scope:
     }
     return _Scope(
         variables=frozenset(spec.variables).union(lost),
+        variable_hints=Suggestions(spec.variables),
         any_variable="variables" in data.lost,
         outputs=outputs,
         job_hints=Suggestions(outputs),
+        hyphened={name[:end]: name for name in outputs for end, letter in enumerate(name) if letter == "-"},
     )
 
 
@@ -109,7 +114,7 @@ def _check_text(
     except TemplateError as error:
         yield _diagnostic(error, text, place)
         return
-    for reference in references:
+    for reference in dict.fromkeys(references):
         try:
             _check_reference(reference, fields, scope, deferred)
         except TemplateError as error:
@@ -166,7 +171,7 @@ def _root_hint(reference: Reference, scope: _Scope) -> str | None:
 def _check_variable(reference: Reference, rest: list[str], scope: _Scope) -> None:
     if scope.any_variable or not rest or rest[0] in scope.variables:
         return
-    hint = did_you_mean(rest[0], scope.variables) or f"add '{rest[0]}' to the file's `variables`"
+    hint = scope.variable_hints.hint(rest[0]) or f"add '{rest[0]}' to the file's `variables`"
     raise TemplateError("DSJ202", f"unknown variable '{rest[0]}'", hint=hint, at=str(reference))
 
 
@@ -198,7 +203,7 @@ def _refuse_need(job: str, reference: Reference, fields: JobFields, scope: _Scop
     """Raise what is wrong with a `job` that is not in the needs, unless these have a mistake that explains it."""
     if "needs" in fields.written.lost or any(need not in scope.outputs for need in fields.needs):
         return
-    hyphened = next((name for name in (*fields.needs, *scope.outputs) if name.startswith(f"{job}-")), None)
+    hyphened = next((name for name in fields.needs if name.startswith(f"{job}-")), scope.hyphened.get(job))
     if hyphened is not None and job not in scope.outputs:
         message = f"'needs.{job}-…' is a subtraction: a name with a hyphen stands in brackets"
         raise _HyphenError("DSJ203", message, hint=f"write needs['{hyphened}']", at=str(reference))

@@ -24,7 +24,7 @@ def encode(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
+        return _integer(value)
     if isinstance(value, float):
         return _float(value)
     if value is None:
@@ -32,6 +32,16 @@ def encode(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         return _compact(value)
     raise ValueError(f"a value of type {type(value).__name__} cannot be sent")
+
+
+def _integer(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        raise ValueError(_TOO_MANY_DIGITS) from None
+
+
+_TOO_MANY_DIGITS = "a number has too many digits"
 
 
 def _float(value: float) -> str:
@@ -43,7 +53,10 @@ def _float(value: float) -> str:
 def _compact(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        raise ValueError("NaN and infinities are not numbers that can be sent") from None
+    except ValueError as error:
+        is_float = "float" in str(error)
+        raise ValueError(
+            "NaN and infinities are not numbers that can be sent" if is_float else _TOO_MANY_DIGITS
+        ) from None
     except TypeError as error:
         raise ValueError(f"this value is not JSON: {error}") from None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, did_you_mean
-from dsjobs.marks import Source
+from dsjobs.marks import MarkedMap, Source
 from dsjobs.model import Environment, Spec, Variable, VariableValue
 from dsjobs.spec import source
 from dsjobs.spec.contracts import violations
@@ -44,10 +44,11 @@ def _from_file(spec: Spec, environment: Environment) -> dict[str, VariableValue]
         for name, variable in spec.variables.items()
         if variable.has_default
     }
-    written: Any = environment.variables
-    for name, value in written.items():
-        if name in spec.variables:
-            values[name] = VariableValue(value, str(written.value_position(name)))
+    written = environment.variables
+    if isinstance(written, MarkedMap):
+        for name, (value, position) in zip(written, written.positioned(), strict=True):
+            if name in spec.variables:
+                values[name] = VariableValue(value, str(position))
     return values
 
 

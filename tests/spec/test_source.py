@@ -280,19 +280,19 @@ def test_file_when_it_is_20_mb_with_one_mistake_is_one_diagnostic_in_bounded_tim
 def mutations(content: bytes, random_: random.Random) -> bytes:
     changed = bytearray(content)
     for _ in range(random_.choice((1, 1, 2, 5, 20))):
-        place = random_.randrange(len(changed))
+        place = random_.randrange(len(changed) + 1)
         choice = random_.randrange(6)
         if choice == 0:
             del changed[place : place + random_.choice((1, 1, 5, 200))]
         elif choice == 1:
-            changed[place] = random_.randrange(256)
+            changed[place : place + 1] = bytes([random_.randrange(256)])
         elif choice == 2:
             changed[place:place] = random_.choice(PIECES)
         elif choice == 3:
             end = place + random_.choice((10, 100, 1000))
             changed[place:place] = changed[place:end]
         elif choice == 4:
-            other = random_.randrange(len(changed))
+            other = random_.randrange(len(changed) + 1)
             changed[place : place + 20] = changed[other : other + 20]
         else:
             del changed[max(place, 200) :]
