@@ -11,7 +11,7 @@ from typing import Any
 class LoopThread:
     """Runs in a new event loop in a new thread whatever `call` hands over, and at the end `closing`.
 
-    The thread is a daemon, so a program that forgets to close does not hang; kernels die with the thread that started them.
+    The thread is a daemon, so a program that forgets to close does not hang; kernels end with the process.
     """
 
     def __init__(self, name: str, closing: Callable[[], Awaitable[None]]) -> None:

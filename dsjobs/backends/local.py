@@ -22,8 +22,10 @@ from dsjobs.backends.protocol import Capabilities, Notify, Submission
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.errors import BackendError
 from dsjobs.model import ExecutedNotebook, Failure, Job, Operation, Request
-from dsjobs.notebook import cells, kernelspecs, paths, reading
+from dsjobs.notebook import cells, kernelsettings, kernelspecs, paths, reading
 from dsjobs.notebook.errors import NotebookError
+from dsjobs.notebook.kernelsettings import KernelSettings, KernelStart
+from dsjobs.publish import VARIABLE as OUTPUTS_VARIABLE
 
 if TYPE_CHECKING:
     from dsjobs.notebook.execution import Execution, Order
@@ -40,6 +42,7 @@ class _Run:
     is_cancelled: bool = False
     is_decided: bool = False
     execution: Execution | None = None
+    kernel_start: KernelStart | None = None
 
     def cancel(self, *, at_once: bool = False) -> None:
         """Asks for the end, unless the outcome is known already. Called in the event loop."""
@@ -50,14 +53,14 @@ class _Run:
 
 
 class LocalBackend:
-    """The backend `local`. `base` is the folder that relative project folders start from; there are no settings yet."""
+    """The backend `local`. `base` is the folder that relative project folders start from."""
 
     name = "local"
     capabilities = Capabilities(outputs=True, logs=True, executed_notebook=True)
 
     def __init__(self, base: Path, settings: Mapping[str, Any]) -> None:
         self._base = base.absolute()
-        self._settings = settings
+        self._settings = kernelsettings.parse(settings)
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self._runs_by_key: dict[str, _Run] = {}
@@ -82,6 +85,10 @@ class LocalBackend:
 
     def poll(self, operation_id: str) -> Operation:
         return self._run(operation_id).operation
+
+    def kernel_start(self, operation_id: str) -> KernelStart | None:
+        """How the kernel of an operation was started, and why not as a fork; None as long as there was none."""
+        return self._run(operation_id).kernel_start
 
     def cancel(self, operation_id: str) -> None:
         """Interrupts the notebook; a kernel that does not answer is terminated after two seconds, then killed."""
@@ -111,7 +118,7 @@ class LocalBackend:
         if self._is_closed:
             raise BackendError("the local backend is closed", retryable=False)
         if self._loop is None:
-            self._host = _kernel_host()
+            self._host = _kernel_host(self._settings)
             self._loop = LoopThread("dsjobs-local", self._closing)
             self._loop.start()
         return self._loop
@@ -142,7 +149,7 @@ class LocalBackend:
         try:
             await execution.run()
         finally:
-            run.is_decided = True
+            run.is_decided, run.kernel_start = True, execution.kernel_start
             execution.farewell()
         problem = await _written(run, execution)
         digest = reading.code_digest(order.target.cells)
@@ -159,7 +166,7 @@ class LocalBackend:
 
         target = cells.find(paths.project_folder(self._base, request.project), request)
         kernel = kernelspecs.choose(target.notebook)
-        return Order(target, kernel, {**os.environ, **request.input_variables}, request.output_variable_names)
+        return Order(target, kernel, {**_inherited(), **request.input_variables}, request.output_variable_names)
 
     async def _closing(self) -> None:
         assert self._loop is not None and self._host is not None
@@ -169,18 +176,23 @@ class LocalBackend:
         await self._host.close()
 
 
-def _kernel_host() -> KernelHost:
-    """What kernels need before the first of them starts. Imports Jupyter's packages."""
+def _kernel_host(settings: KernelSettings) -> KernelHost:
+    """What kernels need before the first of them starts. Imports Jupyter's packages, and the fork server does meanwhile."""
+    from dsjobs.notebook.forkserver import opening
+
+    try:
+        folder, server = opening.open_server(settings)
+    except OSError as error:
+        raise BackendError(f"the local backend cannot start: {error}", retryable=True) from error
     try:
         import dsjobs.notebook.execution  # noqa: F401 (submit says what is missing, not the operation)
         from dsjobs.notebook.kernels import KernelHost
 
-        return KernelHost()
+        return KernelHost(settings, folder, server)
     except ImportError as error:
+        opening.abandon(folder, server)
         message = f"running notebooks on this machine needs {error.name}"
         raise BackendError(message, retryable=False, hint=kernelspecs.INSTALL_HINT) from error
-    except OSError as error:
-        raise BackendError(f"the local backend cannot start: {error}", retryable=True) from error
 
 
 async def _written(run: _Run, execution: Execution) -> Failure | None:
@@ -214,3 +226,9 @@ def _unexpected(bug: BaseException) -> Failure:
         hint="this is a bug in dsjobs; please report it with the traceback",
         traceback=tuple("".join(traceback.format_exception(bug)).splitlines()),
     )
+
+
+def _inherited() -> dict[str, str]:
+    """What a kernel gets of this process's environment. The address of an outer run's outputs is not for the notebooks of
+    this one: they would publish over it."""
+    return {name: value for name, value in os.environ.items() if name != OUTPUTS_VARIABLE}

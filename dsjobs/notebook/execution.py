@@ -16,6 +16,7 @@ from dsjobs.model import Failure
 from dsjobs.notebook import failures, outputs
 from dsjobs.notebook.cells import Target
 from dsjobs.notebook.kernels import Kernel, KernelDied, KernelHost
+from dsjobs.notebook.kernelsettings import KernelStart
 from dsjobs.notebook.kernelspecs import KernelChoice
 from dsjobs.notebook.reading import Cell
 
@@ -56,10 +57,16 @@ class Execution:
         self._reply: Mapping[str, Any] = {}
         self._stop = asyncio.Event()
         self._kill = False
+        self._is_waiting = False
 
     @property
     def is_cancelled(self) -> bool:
         return self._stop.is_set()
+
+    @property
+    def kernel_start(self) -> KernelStart | None:
+        """How the kernel was started, once it was."""
+        return self._kernel.start if self._kernel is not None else None
 
     def cancel(self, *, at_once: bool = False) -> None:
         """Asks for the end: an interrupt, later signals; with `at_once` the kernel is killed without asking it."""
@@ -79,10 +86,13 @@ class Execution:
         if not work.done():
             await self._bring_to_end(work)
         stop.cancel()
-        if work.done():
-            work.result()  # raises what nobody expected
-        else:
+        if not work.done():
             work.cancel()
+        elif not work.cancelled():
+            work.result()  # raises what nobody expected
+        limit_bytes = self._host.settings.memory_bytes
+        if self.failure is not None and limit_bytes is not None:
+            self.failure = failures.with_memory_limit(self.failure, limit_bytes)
 
     def farewell(self) -> None:
         """Ends the kernel, in the background: what matters to dependent jobs has been written when `run` returns."""
@@ -107,9 +117,13 @@ class Execution:
 
     async def _start(self) -> Kernel:
         order = self._order
+        self._is_waiting = True
+        await self._host.prepared()
+        self._is_waiting = False
         folder = order.target.notebook.path.parent
         kernel = self._kernel = await self._host.start(order.kernel, folder=folder, environment=order.environment)
         info = await kernel.until_ready()
+        await self._host.lay_by(order.kernel)
         if "language_info" in info:
             self.node.metadata["language_info"] = info["language_info"]
         return kernel
@@ -169,6 +183,8 @@ class Execution:
     async def _bring_to_end(self, work: asyncio.Task[None]) -> None:
         """Makes the kernel stop by ever stronger means, until `work` has ended because of it."""
         while self._kernel is None and not work.done():
+            if self._is_waiting:
+                work.cancel()
             await asyncio.wait({work}, timeout=_STARTING_SECONDS)
         if self._kernel is None:
             return

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dsjobs.model import Failure
+from dsjobs.notebook.kernelsettings import size_text
 from dsjobs.notebook.reading import Cell
 
 # CSI and OSC sequences, other escapes, control characters but tab and newline, and marks that turn the text's direction.
@@ -23,6 +25,10 @@ _FRAME = re.compile(
 _ARROW = re.compile(r"^-+> (\d+)", re.MULTILINE)
 _TIMED = re.compile(r"File <timed exec>:(\d+)")
 _CELL_FILE = re.compile(r" \((?:\d+|<[^>]*>)\.py, line \d+\)$")
+
+# How Python, NumPy, C++ and the system say that there is no memory, and how native code ends that did not ask.
+_OUT_OF_MEMORY = re.compile(r"MemoryError|bad_alloc|Cannot allocate memory|can't start new thread|[Oo]ut of memory")
+_CRASHES_WITHOUT_MEMORY = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGTRAP")
 
 _MAX_LINES = 200
 _MAX_LINE_LENGTH = 1000
@@ -74,6 +80,15 @@ def from_death(cell: Cell | None, exit_code: int | None, last_words: str) -> Fai
         cell_id=cell.id if cell else None,
         traceback=lines(last_words),
     )
+
+
+def with_memory_limit(failure: Failure, limit_bytes: int) -> Failure:
+    """The failure of a notebook that had a limit, with the limit named where it looks as if that was reached."""
+    said = "\n".join((failure.message, failure.exception or "", *failure.traceback[-5:]))
+    if not _OUT_OF_MEMORY.search(said) and not failure.message.endswith(_CRASHES_WITHOUT_MEMORY):
+        return failure
+    hint = f"each process of a notebook may use {size_text(limit_bytes)} here (settings.memory): raise it, or load less at once"
+    return replace(failure, hint=hint)
 
 
 def death(exit_code: int | None) -> tuple[str, str | None]:

@@ -6,22 +6,31 @@ Imports jupyter_client and ZeroMQ, and so takes a quarter of a second to import:
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
 import sys
-import tempfile
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
+from uuid import uuid4
 
 import zmq
 import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
+from dsjobs.notebook.forkserver import choice
+from dsjobs.notebook.forkserver.client import ForkServer
+from dsjobs.notebook.forkserver.opening import MAX_FOLDER_BYTES
+from dsjobs.notebook.forkserver.provisioner import KeptProvisioner
+from dsjobs.notebook.kernelsettings import KernelSettings, KernelStart
 from dsjobs.notebook.kernelspecs import KernelChoice
 
 T = TypeVar("T")
@@ -32,27 +41,13 @@ START_SECONDS = 120.0
 _END_SECONDS = 2.5
 _CLOSE_SECONDS = 1.0
 _TERMINATE_SECONDS = 1.0
-# What a dead kernel has already sent is still in its sockets, and read within a few milliseconds.
-_LAST_WORDS_SECONDS = 0.1
+# A keeper gives what a notebook left running 0.3 s before it kills it.
+_REST_SECONDS = 2.0
+# What a dead kernel has already sent is still in its sockets: read within milliseconds, on a busy machine later.
+_LAST_WORDS_SECONDS = 0.25
 _POLL_SECONDS = 0.05
+_STARTS_BEFORE_SPARES = 2
 _LAST_WORDS_BYTES = 16 * 1024
-
-# The limit of a socket's path is 108 bytes on Linux and 104 on macOS; names here add at most 30.
-_MAX_FOLDER_BYTES = 70
-
-# Runs before the kernel in its process. PR_SET_PDEATHSIG (1) survives exec and makes the kernel die with the thread that
-# started it; where orphans go (to pid 1, a subreaper, nowhere) does not matter. A preexec_fn could do the same, but forks
-# a process with threads. `dsjobs` may have died before prctl: then the parent is already another one.
-GUARD = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-try:
-    os.execvp(sys.argv[2], sys.argv[2:])
-except OSError as error:
-    sys.exit("%s: %s" % (sys.argv[2], error.strerror))
-"""
 
 
 class KernelDied(Exception):  # noqa: N818 (an outcome, not an error of dsjobs)
@@ -64,13 +59,25 @@ class KernelDied(Exception):  # noqa: N818 (an outcome, not an error of dsjobs)
 
 
 class _Manager(AsyncKernelManager):
-    """Starts its kernel under the guard, which ties it to this process. Elsewhere ipykernel itself polls its parent."""
+    """A manager whose kernelspec and provisioner are given: it looks for neither on the disk, kernel after kernel."""
 
-    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        argv = super().format_kernel_cmd(extra_arguments)
-        if sys.platform != "linux" or not sys.executable:
-            return argv
-        return [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), *argv]
+    def __init__(self, spec: KernelSpec, **traits: Any) -> None:
+        super().__init__(**traits)
+        self._kernel_spec = spec
+        self.kernel_id = uuid4().hex
+
+    def keep(self, settings: KernelSettings, base: str, server: ForkServer | None) -> None:
+        """Gives the kernel a keeper, and a fork server if there is one."""
+        provisioner = KeptProvisioner(kernel_id=self.kernel_id, kernel_spec=self._kernel_spec, parent=self)
+        provisioner.memory_bytes, provisioner.base, provisioner.server = settings.memory_bytes, base, server
+        self.provisioner = provisioner
+
+    def hold(self, arguments: list[str], file: IO[bytes]) -> None:
+        """Has the provisioner begin with a fork, if it can."""
+        if isinstance(self.provisioner, KeptProvisioner):
+            self._launch_args = {}
+            with suppress(OSError):  # No server, no spare: the next start says why.
+                self.provisioner.hold(self.format_kernel_cmd(arguments), (file, file))
 
 
 class Kernel:
@@ -81,6 +88,7 @@ class Kernel:
         self.client: AsyncKernelClient = manager.client(context=manager.context)
         self.client.start_channels(stdin=False, hb=False, control=False)
         self.exited: asyncio.Task[int | None] = asyncio.create_task(_exit_code(manager))
+        self.start = _start_of(manager)
         self._log = log
         self._is_freed = False
 
@@ -126,12 +134,15 @@ class Kernel:
         await self.kill()
 
     async def kill(self) -> None:
-        """Ends the kernel at once and frees all that it holds. May be called again, also while it runs."""
+        """Ends the kernel at once, and all that it has started, and frees all that it holds. May be called again, also
+        while it runs."""
         await self.signal(signal.SIGKILL, _TERMINATE_SECONDS)
         if not self._is_freed:
             self._is_freed = True
             self.client.stop_channels()
+            await _wait_for_the_rest(self.manager)
             await self.manager.cleanup_resources()
+            self._log.unlink(missing_ok=True)
 
     def last_words(self) -> str:
         """The end of what the process wrote past Jupyter: why it could not start, or where native code crashed."""
@@ -156,11 +167,32 @@ class Kernel:
             return content
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """A kernel that has not been started, or only half."""
+
+    manager: _Manager
+    log: Path
+    arguments: list[str]
+
+    def hold(self) -> None:
+        """Has a fork made, as far as it can be made for any notebook."""
+        self.manager.write_connection_file()
+        with self.log.open("wb") as file:
+            self.manager.hold(self.arguments, file)
+
+
 class KernelHost:
     """The kernels of one event loop, and what they share: a private folder for their sockets and a ZeroMQ context."""
 
-    def __init__(self) -> None:
-        self._folder = _private_folder()
+    def __init__(self, settings: KernelSettings, folder: Path, server: ForkServer | None) -> None:
+        """`folder` and `server` belong to this object from now on."""
+        self.settings = settings
+        self._folder = folder
+        self._server = server
+        self._specs: dict[str, KernelSpec] = {}
+        self._starts: Counter[str] = Counter()
+        self._spares: dict[str, _Draft] = {}
         self._context = zmq.asyncio.Context()
         # A kernel binds its sockets 0.4 s after we connect: retry each 10 ms rather than each 100 ms. No limit on waiting
         # messages, because a publisher drops what a slow reader has no room for.
@@ -170,31 +202,51 @@ class KernelHost:
         self._kernels: set[Kernel] = set()
         self._endings: set[asyncio.Task[None]] = set()
 
-    async def start(self, choice: KernelChoice, *, folder: Path, environment: Mapping[str, str]) -> Kernel:
+    async def start(self, chosen: KernelChoice, *, folder: Path, environment: Mapping[str, str]) -> Kernel:
         """A new kernel in `folder` with exactly these environment variables; it is not ready yet. Raises OSError."""
+        draft = self._spares.pop(chosen.name, None) or await self._draft(chosen.name)
+        with draft.log.open("ab") as file:
+            await draft.manager.start_kernel(
+                cwd=str(folder), env=dict(environment), extra_arguments=draft.arguments, stdout=file, stderr=file
+            )
+        try:
+            kernel = Kernel(draft.manager, draft.log)
+        except zmq.ZMQError as error:
+            await draft.manager.shutdown_kernel(now=True)
+            raise OSError(error.errno, error.strerror) from error
+        self._kernels.add(kernel)
+        self._starts[chosen.name] += kernel.start.way == "fork"
+        return kernel
+
+    async def lay_by(self, chosen: KernelChoice) -> None:
+        """Begins to start a kernel for the next notebook, once a second one has shown that there are several: it waits with
+        all done that does not depend on the notebook."""
+        if self._starts[chosen.name] >= _STARTS_BEFORE_SPARES and chosen.name not in self._spares:
+            draft = self._spares[chosen.name] = await self._draft(chosen.name)
+            draft.hold()
+
+    async def _draft(self, name: str) -> _Draft:
+        """A kernel of this name up to its start."""
         self._started += 1
         base = self._folder / f"k{self._started}"
-        manager = _Manager(kernel_name=choice.name, context=self._context, connection_file=f"{base}.json")
-        spec = manager.kernel_spec
-        is_ipykernel = spec is not None and any("ipykernel" in argument for argument in spec.argv)
-        if is_ipykernel and len(os.fsencode(self._folder)) <= _MAX_FOLDER_BYTES and os.name == "posix":
+        spec = await self._spec(name)
+        manager = _Manager(spec, kernel_name=name, context=self._context, connection_file=f"{base}.json")
+        if sys.platform == "linux" and sys.executable:
+            manager.keep(self.settings, str(base), self._living_server())
+        is_ipykernel = any("ipykernel" in argument for argument in spec.argv)
+        if is_ipykernel and len(os.fsencode(self._folder)) <= MAX_FOLDER_BYTES and os.name == "posix":
             # No port is open to other users, and none can be taken between its choice and its use. Other kernels build
             # the address of an ipc socket each in their own way.
             manager.transport, manager.ip = "ipc", str(base)
         # As nbclient does: no history file, over which kernels that run side by side would quarrel.
-        arguments = ["--HistoryManager.hist_file=:memory:"] if is_ipykernel else []
-        log = base.with_suffix(".log")
-        with log.open("wb") as file:
-            await manager.start_kernel(
-                cwd=str(folder), env=dict(environment), extra_arguments=arguments, stdout=file, stderr=file
-            )
-        try:
-            kernel = Kernel(manager, log)
-        except zmq.ZMQError as error:
-            await manager.shutdown_kernel(now=True)
-            raise OSError(error.errno, error.strerror) from error
-        self._kernels.add(kernel)
-        return kernel
+        return _Draft(
+            manager, base.with_suffix(".log"), ["--HistoryManager.hist_file=:memory:"] if is_ipykernel else []
+        )
+
+    async def prepared(self) -> None:
+        """Waits for what kernels wait for, before there is one. May be cancelled."""
+        if self._server is not None:
+            await self._server.prepared()
 
     def end(self, kernel: Kernel) -> None:
         """Ends the kernel in the background."""
@@ -207,47 +259,62 @@ class KernelHost:
         if self._endings:
             await asyncio.wait(self._endings, timeout=_CLOSE_SECONDS)
         await asyncio.gather(*(kernel.kill() for kernel in self._kernels))
+        await asyncio.gather(*(draft.manager.cleanup_resources() for draft in self._spares.values()))
         await asyncio.gather(*self._endings)
         self._context.destroy(linger=0)
+        if self._server is not None:
+            self._server.close()
+            self._server.wait(_CLOSE_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _spec(self, name: str) -> KernelSpec:
+        """The kernelspec of this name, which is looked for once. Raises OSError when it has gone meanwhile."""
+        if name not in self._specs:
+            try:
+                self._specs[name] = await asyncio.to_thread(KernelSpecManager().get_kernel_spec, name)
+            except NoSuchKernel as error:
+                raise OSError(errno.ENOENT, f"kernel '{name}' is not installed") from error
+        return self._specs[name]
+
+    def _living_server(self) -> ForkServer | None:
+        """The fork server; another one in place of one that has died."""
+        if self._server is not None and self._server.has_died:
+            self._server.close()
+            self._server.wait(_CLOSE_SECONDS)
+            self._server = self._server.successor()
+        return self._server
 
     async def _end(self, kernel: Kernel) -> None:
         await kernel.end()
         self._kernels.discard(kernel)
 
 
-def _private_folder() -> Path:
-    """A new folder for this user only, with a short name: a socket's path has a limit."""
-    folder = Path(tempfile.gettempdir()).resolve()
-    if len(os.fsencode(folder)) + 20 > _MAX_FOLDER_BYTES and os.access("/tmp", os.W_OK | os.X_OK):  # noqa: S108
-        folder = Path("/tmp")  # noqa: S108 (mkdtemp makes a folder of mode 0700 in it)
-    return Path(tempfile.mkdtemp(prefix="dsjobs-", dir=folder))
-
-
 async def _exit_code(manager: AsyncKernelManager) -> int | None:
-    """Waits for the end of the kernel's process; Linux tells at once, elsewhere we look twenty times a second."""
+    """Waits for the end of the kernel's process; its keeper tells at once, without one we look twenty times a second."""
     provisioner = manager.provisioner
     if provisioner is None:
         return None
-    pid = getattr(provisioner, "pid", None)
-    if sys.platform == "linux" and isinstance(pid, int):
-        with suppress(OSError):  # No file descriptors are left, or a sandbox forbids the call.
-            await _readable(os.pidfd_open(pid))
+    kept = getattr(provisioner, "kept", None)
+    if kept is not None:
+        await kept.until(lambda: kept.has_exited)
     while (code := await provisioner.poll()) is None:
         await asyncio.sleep(_POLL_SECONDS)
     return code
 
 
-async def _readable(descriptor: int) -> None:
-    """Waits until there is something to read, and closes the descriptor."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(descriptor, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
+async def _wait_for_the_rest(manager: AsyncKernelManager) -> None:
+    """Waits for the end of what the notebook has started and left behind."""
+    kept = getattr(manager.provisioner, "kept", None)
+    if kept is not None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(kept.until(lambda: kept.is_gone), _REST_SECONDS)
+
+
+def _start_of(manager: AsyncKernelManager) -> KernelStart:
+    provisioner = manager.provisioner
+    if not isinstance(provisioner, KeptProvisioner):
+        return KernelStart("usual", choice.platform_refusal())
+    return KernelStart("fork" if provisioner.reason is None else "usual", provisioner.reason)
 
 
 async def _dropped(task: asyncio.Task[Any]) -> None:

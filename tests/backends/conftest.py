@@ -100,6 +100,31 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     backend.close()
 
 
+@pytest.fixture
+def usual_bench(tmp_path: Path) -> Iterator[Bench]:
+    """A bench on the local backend whose kernels start the usual way, each in an interpreter of its own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    backend = create("local", tmp_path, {"kernel_start": "usual"})
+    yield Bench(backend, folder, "project")
+    backend.close()
+
+
+@pytest.fixture
+def bench_with(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Bench]]:
+    """Makes benches on the local backend with settings; all of them share the folder of the project."""
+    benches: list[Bench] = []
+    (tmp_path / "project").mkdir()
+
+    def make(settings: dict[str, Any]) -> Bench:
+        benches.append(Bench(create("local", tmp_path, settings), tmp_path / "project", "project"))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.backend.close()
+
+
 @pytest.fixture(name="until")
 def until_fixture() -> Callable[..., bool]:
     return until

@@ -12,7 +12,7 @@ from dsjobs.errors import BackendError
 WAIT_FOR_EVER = "import pathlib, time\npathlib.Path('started').touch()\ntime.sleep(600)"
 
 
-@pytest.fixture(params=["bench"])
+@pytest.fixture(params=["bench", "usual_bench"])
 def any_bench(request):
     """A bench for each backend: the names of fixtures that give one."""
     return request.getfixturevalue(request.param)

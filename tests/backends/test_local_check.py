@@ -149,7 +149,7 @@ def test_create_when_the_name_is_unknown_then_it_lists_those_that_are_known(tmp_
     assert caught.value.hint == "did you mean 'local'?"
 
 
-@pytest.mark.parametrize("name", ["datasphere", "dask"])
+@pytest.mark.parametrize("name", ["dask"])
 def test_create_when_the_backend_cannot_run_yet_then_trying_again_is_no_use(tmp_path, name):
     with pytest.raises(BackendError) as caught:
         create(name, tmp_path, {})

@@ -1,4 +1,4 @@
-"""No kernel survives a dsjobs that is killed without a chance to clean up."""
+"""Nothing survives a dsjobs that is killed without a chance to clean up: no kernel, nothing that one started, no file."""
 
 from __future__ import annotations
 
@@ -11,58 +11,131 @@ from pathlib import Path
 
 import pytest
 
-from dsjobs.notebook import kernels
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and PR_SET_PDEATHSIG is Linux's")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and keepers are Linux's")
 
 ROOT = Path(__file__).parents[2]
 RUNNER = """
-import sys, threading
+import json, sys, threading
 from pathlib import Path
 from dsjobs.backends.local import LocalBackend
 from dsjobs.backends.protocol import Submission
 from dsjobs.model import Request
 folder = Path(sys.argv[1])
-backend = LocalBackend(folder, {})
-for name in sys.argv[2:]:
+backend = LocalBackend(folder, json.loads(sys.argv[2]))
+for name in sys.argv[3:]:
     request = Request(project=str(folder), notebook="long.ipynb", input_variables={"WHO": name})
     backend.submit(Submission(name, 1, request), idempotency_key=name, notify=print)
 threading.Event().wait()
 """
+# Leaves a child, a child in a session of its own, and a daemon, whose parent has ended, before it says that it has started.
+LONG = """
+import os, pathlib, subprocess, time
+subprocess.Popen(["sleep", "600"])
+subprocess.Popen(["sleep", "600"], start_new_session=True)
+subprocess.run("setsid sleep 600 > /dev/null 2>&1 &", shell=True)
+pathlib.Path(os.environ["WHO"]).write_text("started")
+time.sleep(600)
+"""
 
 
-def test_kernels_when_dsjobs_is_killed_then_they_are_gone_at_once(bench, until, processes_marked):
-    bench.write(
-        "long.ipynb",
-        # ipykernel itself looks once a second whether its parent is another one, so ask for the signal as well (2 is
-        # PR_GET_PDEATHSIG).
-        "import ctypes, os, pathlib, time\n"
-        "deathsig = ctypes.c_int()\nctypes.CDLL(None).prctl(2, ctypes.byref(deathsig), 0, 0, 0)\n"
-        "pathlib.Path(os.environ['WHO']).write_text(str(deathsig.value))\ntime.sleep(600)",
-    )
+@pytest.mark.parametrize("settings", ['{"kernel_start": "auto"}', '{"kernel_start": "usual"}'])
+def test_kernels_when_dsjobs_is_killed_then_they_and_all_that_they_started_are_gone_at_once(
+    bench, until, processes_marked, settings
+):
+    bench.write("long.ipynb", LONG)
     mark = f"DSJOBS_TEST_MARK={os.urandom(8).hex()}"
     name, _, value = mark.partition("=")
     with tempfile.TemporaryDirectory(dir="/tmp") as left_behind:
         runner = subprocess.Popen(
-            [sys.executable, "-c", RUNNER, str(bench.folder), "a", "b"],
+            [sys.executable, "-c", RUNNER, str(bench.folder), settings, "a", "b"],
             env={**os.environ, name: value, "PYTHONPATH": str(ROOT), "TMPDIR": left_behind},
         )
         try:
             started = [bench.folder / "a", bench.folder / "b"]
             assert until(lambda: all(path.exists() and path.read_text() for path in started))
-            assert [path.read_text() for path in started] == [str(signal.SIGKILL.value)] * 2
-            assert len(processes_marked(mark)) == 3
+            assert len(processes_marked(mark)) >= 1 + 2 * (2 + 3), (
+                "dsjobs, and two kernels, each with keeper and sleepers"
+            )
         finally:
             runner.kill()
             runner.wait()
 
-        assert until(lambda: processes_marked(mark) == [], seconds=0.8), "a kernel outlived its dsjobs"
+        assert until(lambda: processes_marked(mark) == [], seconds=3), "something outlived its dsjobs"
+        assert until(lambda: os.listdir(left_behind) == [], seconds=3)
 
 
-def test_guard_when_its_parent_is_another_one_already_then_the_kernel_does_not_start():
-    not_the_parent = "1"
-    guarded = [sys.executable, "-I", "-S", "-c", kernels.GUARD, not_the_parent, "echo", "started"]
+def test_fork_server_when_dsjobs_is_killed_while_it_imports_then_it_goes_and_leaves_no_folder(
+    bench, until, processes_marked
+):
+    bench.write("long.ipynb", LONG)
+    name, value = "DSJOBS_TEST_MARK", os.urandom(8).hex()
+    with tempfile.TemporaryDirectory(dir="/tmp") as left_behind:
+        runner = subprocess.Popen(
+            [sys.executable, "-c", RUNNER, str(bench.folder), "{}", "a"],
+            env={**os.environ, name: value, "PYTHONPATH": str(ROOT), "TMPDIR": left_behind},
+        )
+        try:
+            assert until(lambda: len(processes_marked(value)) == 2)
+        finally:
+            runner.kill()
+            runner.wait()
 
-    ended = subprocess.run(guarded, capture_output=True, text=True, check=False)
+        assert until(lambda: processes_marked(value) == [], seconds=30)
+        assert os.listdir(left_behind) == []
 
-    assert (ended.returncode, ended.stdout) == (1, "")
+
+def test_kernels_when_the_fork_server_is_killed_then_running_ones_go_on_and_the_next_has_a_new_one(bench, until):
+    bench.write(
+        "wait.ipynb",
+        "import pathlib, time\npathlib.Path('started').touch()\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)",
+    )
+    running = bench.submit("wait.ipynb")
+    assert until((bench.folder / "started").exists)
+    [server] = [pid for pid in children(os.getpid()) if "server.py" in command(pid)]
+
+    os.kill(server, signal.SIGKILL)
+    after = bench.run("a.ipynb", "x = 1", output_variable_names=("x",))
+    (bench.folder / "go").touch()
+
+    assert bench.wait(running).failure is None
+    assert after.outputs == {"x": 1}
+    assert bench.backend.kernel_start(bench.run("b.ipynb", "1").id).way == "fork"
+
+
+@pytest.mark.parametrize("settings", [{}, {"kernel_start": "usual"}])
+def test_run_when_the_notebook_leaves_processes_behind_then_they_end_with_it(bench_with, until, settings):
+    bench = bench_with(settings)
+    source = """
+import os, subprocess
+subprocess.run("setsid sleep 600 > /dev/null 2>&1 & echo $! > daemon", shell=True)
+child = subprocess.Popen(["sh", "-c", "trap 'echo told > told; exit' TERM; while :; do sleep 0.01; done"]).pid
+"""
+    operation = bench.run("leave.ipynb", source, output_variable_names=("child",))
+    daemon = int((bench.folder / "daemon").read_text())
+
+    assert until(lambda: not any(map(alive, (daemon, operation.outputs["child"]))), seconds=5)
+    assert (bench.folder / "told").exists()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def children(parent: int) -> list[int]:
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(entry))
+    return found
+
+
+def command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -1,0 +1,160 @@
+"""Kernels with a keeper behind jupyter_client's own extension point: whatever runs kernels by a provisioner can use it.
+
+`KeptProvisioner` starts a kernel as its kernelspec says; `ForkProvisioner` asks a fork server where it can.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from dsjobs.notebook.forkserver import choice, client
+from dsjobs.notebook.forkserver.client import ForkServer, Kept, Streams
+
+_GONE_SECONDS = 1.0
+
+
+class KeptProvisioner(LocalProvisioner):
+    """Starts its kernel below a keeper: how it ends is known at once, and nothing that it started outlives it. Linux only.
+
+    `base`: what the names of the kernel's files start with, for a keeper that has to remove them itself.
+    """
+
+    kept: Kept | None = None
+    memory_bytes: int | None = None
+    base: str | None = None
+    server: ForkServer | None = None
+    reason: str | None = "kernels are to start the usual way"
+    """Why the kernel is not a fork; None when it is one."""
+    _held: Kept | None = None
+
+    @property
+    def has_process(self) -> bool:
+        return self.kept is not None
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Starts the kernel. A fork is ready when this returns; another one has just been started. Raises OSError."""
+        env: dict[str, str] = kwargs["env"]
+        request = {
+            "argv": cmd,
+            "cwd": os.path.abspath(kwargs.get("cwd") or os.getcwd()),
+            "env": env,
+            "memory_bytes": self.memory_bytes,
+            "base": self.base,
+        }
+        streams = (kwargs.get("stdout"), kwargs.get("stderr"))
+        request["hold"] = False
+        kept = await self._forked(request, streams)
+        self.kept = kept or client.spawn(request, streams)
+        await self.kept.until(lambda: self._kept.pid is not None)
+        self.pid = self.pgid = self._kept.pid
+        self.cwd = request["cwd"]
+        return self.connection_info
+
+    def hold(self, cmd: list[str], streams: Streams) -> None:
+        """Begins to start a fork for a notebook that is still to come. Raises OSError."""
+        if self.server is not None and choice.refusal(self.server.command, cmd) is None and self.server.is_serving:
+            request = {"argv": cmd, "base": self.base, "hold": True}
+            self._held = self.server.fork(request, streams)
+
+    async def poll(self) -> int | None:
+        """The exit code of a kernel that has ended; as in jupyter_client, 0 where there is none."""
+        if self.kept is None:
+            return 0
+        self.kept.look()
+        if self.kept.exit_code is None and self.kept.is_gone:
+            return -signal.SIGKILL  # its keeper was killed, and so it was
+        return self.kept.exit_code
+
+    async def wait(self) -> int | None:
+        """Waits for the end of the kernel, and of what it has started."""
+        if self.kept is None:
+            return 0
+        await self.kept.until(lambda: False)
+        code = await self.poll()
+        self.kept = None
+        return code
+
+    async def send_signal(self, signum: int) -> None:
+        if self.kept is not None:
+            self.kept.signal(signum)
+
+    async def kill(self, restart: bool = False) -> None:
+        await self.send_signal(signal.SIGKILL)
+
+    async def terminate(self, restart: bool = False) -> None:
+        await self.send_signal(signal.SIGTERM)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+        if self.kept is not None:
+            self.kept.close()
+            self.kept = None
+        await super().cleanup(restart=restart)
+
+    @property
+    def _kept(self) -> Kept:
+        if self.kept is None:
+            raise RuntimeError("the kernel has been let go")
+        return self.kept
+
+    async def _forked(self, request: dict[str, Any], streams: Streams) -> Kept | None:
+        """A kernel that is ready, or has ended before it was; None, and `reason`, where it cannot be a fork."""
+        server = self.server
+        if server is None:
+            return None
+        self.reason = (
+            choice.refusal(server.command, request["argv"])
+            or choice.difference(server.environ, request["env"], server.preload)
+            or await server.prepared()
+        )
+        held, self._held = self._held, None
+        if self.reason is not None:
+            if held is not None:
+                held.close()
+            return None
+        if held is not None:
+            held.look()
+        if held is not None and not held.has_exited:
+            held.go(request)
+            await held.until(lambda: held.is_ready or held.has_exited)
+            return held
+        try:
+            kept = server.fork(request, streams)
+        except OSError:
+            self.reason = "the fork server has died"
+            return None
+        await kept.until(lambda: kept.is_ready or kept.has_exited)
+        return kept
+
+
+class ForkProvisioner(KeptProvisioner):
+    """For any client of Jupyter's: kernels that are forks of one server, which this process starts with the first of them.
+
+    Its name as an entry point is `dsjobs-fork`: in a kernelspec's metadata, or in JUPYTER_DEFAULT_PROVISIONER_NAME.
+    """
+
+    _shared: ForkServer | None = None
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        self.server = self._running_server()
+        return await super().launch_kernel(cmd, **kwargs)
+
+    @classmethod
+    def _running_server(cls) -> ForkServer:
+        if ForkProvisioner._shared is None or ForkProvisioner._shared.has_died:
+            ForkProvisioner._shared = server = ForkServer((), (), None, os.environ)
+            atexit.register(_end, server)
+        return ForkProvisioner._shared
+
+
+def _end(server: ForkServer) -> None:
+    server.close()
+    server.wait(_GONE_SECONDS)
