@@ -9,7 +9,7 @@ def cli(version: bool) -> None:
     """Do nothing, in as many words."""
 
 
-for name in ("init", "validate", "plan", "apply", "status", "schema"):
+for name in ("init", "validate", "plan", "apply", "status", "serve", "open", "doctor", "schema"):
     cli.add_command(click.Command(name, short_help=f"The command {name}, which does nothing at all."))
 
 if __name__ == "__main__":

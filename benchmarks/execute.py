@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -35,13 +36,23 @@ DSJOBS = {
 }
 TARGET = {name: "≤ 0.2 ms" for name in DSJOBS if name.endswith("journal on disk")}
 
-Measure = Callable[[], float]
+
+@dataclass(frozen=True)
+class Cost:
+    """What one job of a run cost: milliseconds, milliseconds of processor, and how often the disk was waited for."""
+
+    wall: float
+    cpu: float
+    syncs: float
+
+
+Measure = Callable[[], Cost]
 
 
 def tables(settings: Settings) -> Iterator[Table]:
     """Milliseconds a job for each graph, start-up removed, and what that is of make's and ninja's."""
     jobs, rounds = (QUICK_JOBS, 1) if settings.quick else (JOBS, ROUNDS)
-    columns = ("graph", "by", "ms a job", "min", "max", "× make", "× ninja", "target")
+    columns = ("graph", "by", "ms a job", "fastest", "× make", "× ninja", "cpu ms", "syncs", "target")
     table = Table(f"Execute: {jobs:,} jobs that do nothing", columns)
     table.notes += [f"{name}: left out, not on the PATH" for name in ("make", "ninja") if shutil.which(name) is None]
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as memory:
@@ -50,15 +61,21 @@ def tables(settings: Settings) -> Iterator[Table]:
         for graph in ["layered"] if settings.quick else GRAPHS:
             folders = {"disk": settings.folder, "memory": Path(memory)}
             taken = in_turn(_measures(graph, jobs, folders), rounds)
-            for name, values in taken.items():
-                peers = [ratio(values, taken[peer]) if peer in taken else None for peer in ("make -j2", "ninja -j2")]
-                table.rows.append((graph, name, median(values), min(values), max(values), *peers, TARGET.get(name)))
+            for name, costs in taken.items():
+                walls = [cost.wall for cost in costs]
+                peers = [_beside(walls, taken.get(peer)) for peer in ("make -j2", "ninja -j2")]
+                rest = (median([cost.cpu for cost in costs]), median([cost.syncs for cost in costs]), TARGET.get(name))
+                table.rows.append((graph, name, median(walls), min(walls), *peers, *rest))
     table.notes.append(f"one write and sync of a line, alone, takes {_sync_time(settings.folder):.3f} ms on this disk")
+    table.notes.append("cpu and syncs are a job's as well; they vary less than the time when the machine is busy")
     yield table
 
 
+def _beside(walls: list[float], peer: list[Cost] | None) -> float | None:
+    return ratio(walls, [cost.wall for cost in peer]) if peer else None
+
+
 def _measures(graph: str, jobs: int, folders: dict[str, Path]) -> dict[str, Measure]:
-    """Each gives milliseconds a job."""
     measures: dict[str, Measure] = {}
     for tool, write in (("make", write_makefile), ("ninja", write_ninja)):
         if shutil.which(tool):
@@ -72,15 +89,17 @@ def _measures(graph: str, jobs: int, folders: dict[str, Path]) -> dict[str, Meas
     return measures
 
 
-def _tool(command: list[str], whole: Path, single: Path, jobs: int) -> float:
+def _tool(command: list[str], whole: Path, single: Path, jobs: int) -> Cost:
     """Its start-up is what it takes for a graph of one job."""
-    return (run(command, whole).wall - run(command, single).wall) * 1000 / jobs
+    all_jobs, one = run(command, whole), run(command, single)
+    return Cost((all_jobs.wall - one.wall) * 1000 / jobs, (all_jobs.cpu - one.cpu) * 1000 / jobs, 0)
 
 
-def _dsjobs(arguments: list[str], jobs: int) -> float:
+def _dsjobs(arguments: list[str], jobs: int) -> Cost:
     command = [sys.executable, "-m", "benchmarks.no_op", *arguments]
     answer = subprocess.run(command, cwd=ROOT, env=environ(), check=True, capture_output=True, text=True)
-    return float(answer.stdout) * 1000 / jobs
+    wall, cpu, syncs = map(float, answer.stdout.split())
+    return Cost(wall * 1000 / jobs, cpu * 1000 / jobs, syncs / jobs)
 
 
 def _sync_time(folder: Path) -> float:

@@ -1,6 +1,6 @@
 """One run of a graph of jobs that do nothing, by dsjobs' own executor: `python -m benchmarks.no_op GRAPH JOBS PARALLEL FOLDER`.
 
-Prints the seconds from an empty run folder to the end of the run, without the interpreter's start and the imports.
+Prints seconds, seconds of processor and syncs, without the interpreter's start and the imports.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import gc
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.graphs import GRAPHS, Graph
 from dsjobs.backends.protocol import Capabilities, Notify, Submission
@@ -46,11 +49,17 @@ class NoOpBackend:
         pass
 
 
-class NoLog:
-    """A journal that forgets: what is left is the executor's own cost."""
+class CountedLog:
+    """Counts how often a journal is written and synced. Without one it forgets: what is left is the executor's own cost."""
 
-    def append(self, records: Sequence[dict[str, object]]) -> None:
-        pass
+    def __init__(self, journal: Journal | None) -> None:
+        self._journal = journal
+        self.syncs = 0
+
+    def append(self, records: Sequence[dict[str, Any]]) -> None:
+        if self._journal is not None:
+            self._journal.append(records)
+            self.syncs += 1
 
 
 def make_plan(graph: Graph, parallel: int) -> Plan:
@@ -74,20 +83,27 @@ def _job(name: str, needed: Sequence[str]) -> Job:
     return Job(name, "", request, {}, {}, tuple(needed), ())
 
 
-def seconds(plan: Plan, folder: Path, *, journal: bool, manifest: bool) -> float:
-    """The time of one run in a new folder below `folder`, from the making of that folder to the last record."""
+@dataclass(frozen=True)
+class Run:
+    """What a run took: seconds, seconds of processor, and syncs of its journal."""
+
+    wall: float
+    cpu: float
+    syncs: int
+
+
+def run(plan: Plan, folder: Path, *, journal: bool, manifest: bool) -> Run:
+    """One run in a new folder below `folder`, from the making of that folder to the last record."""
     clock = Clock(time.time, time.monotonic)
-    start = time.perf_counter()
-    runs = create(Path(tempfile.mkdtemp(dir=folder)), "run")
-    listeners: list[Listener] = [ManifestFile([runs.manifest], clock.ticks)] if manifest else []
+    wall, cpu = time.perf_counter(), time.process_time()
+    files = create(Path(tempfile.mkdtemp(dir=folder)), "run")
+    listeners: list[Listener] = [ManifestFile([files.manifest], clock.ticks)] if manifest else []
     header = {"run_id": "run", "tool_version": "0", "host": "here", "pid": 1, "git": None}
-    context = RunContext("run", clock.now(), header, runs)
-    if journal:
-        with Journal(runs.journal) as log:
-            status = Executor(plan, NoOpBackend(), log, context, clock=clock, listeners=listeners).run("sha256:0")
-    else:
-        status = Executor(plan, NoOpBackend(), NoLog(), context, clock=clock, listeners=listeners).run("sha256:0")
-    took = time.perf_counter() - start
+    context = RunContext("run", clock.now(), header, files)
+    with Journal(files.journal) if journal else nullcontext() as opened:
+        log = CountedLog(opened)
+        status = Executor(plan, NoOpBackend(), log, context, clock=clock, listeners=listeners).run("sha256:0")
+    took = Run(time.perf_counter() - wall, time.process_time() - cpu, log.syncs)
     if status is not Status.SUCCEEDED:
         raise RuntimeError(f"the run of jobs that do nothing has {status.value}")
     return took
@@ -104,7 +120,8 @@ def main() -> None:
     given = parser.parse_args()
     plan = make_plan(GRAPHS[given.graph](given.jobs), given.parallel)
     gc.freeze()  # as `apply` does
-    print(seconds(plan, given.folder, journal=given.journal, manifest=given.manifest))
+    took = run(plan, given.folder, journal=given.journal, manifest=given.manifest)
+    print(took.wall, took.cpu, took.syncs)
 
 
 if __name__ == "__main__":

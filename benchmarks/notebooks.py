@@ -120,6 +120,11 @@ def _table(title: str, case: str, taken: Mapping[str, Sequence[Sample]]) -> Tabl
             table.notes.append(f"target for dsjobs: {target} times faster than papermill's {peer}")
     missing = [name for name in ("papermill", "nbconvert", "ploomber_engine") if not importlib.util.find_spec(name)]
     table.notes += [f"{name}: left out, not installed" for name in missing]
+    if importlib.util.find_spec("rfc3987_syntax"):
+        # It comes with jupyterlab and builds a parser whenever jsonschema is imported: seconds, once for each command.
+        table.notes.append(
+            "NOT TO BE QUOTED: rfc3987_syntax is installed here, which slows down every command of the peers"
+        )
     return table
 
 
