@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 def copy_example(folder: Path) -> Path:
     folder.mkdir()
     shutil.copy(ROOT / "jobs.example.yaml", folder)
-    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("output", ".ipynb_checkpoints"))
+    shutil.copytree(
+        ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("output", ".ipynb_checkpoints")
+    )
     return folder
 
 

@@ -51,16 +51,17 @@ def _cycles_from(start: str, needs: Needs, done: set[str]) -> Iterator[list[str]
     branches = [iter(needs[start])]
     while path:
         need = next((need for need in branches[-1] if need not in done), None)
-        cut = depth.get(need, len(path)) if need is not None else len(path) - 1
         if need is not None and need not in depth:
             depth[need] = len(path)
             path.append(need)
             branches.append(iter(needs[need]))
             continue
+        # The walk is back at a job of its path, or its last job has no more needs: what follows from there is done.
+        cut = len(path) - 1 if need is None else depth[need]
         if need is not None:
             yield path[cut:]
+        done.update(path[cut:])
         for name in path[cut:]:
-            done.add(name)
             del depth[name]
         del path[cut:], branches[cut:]
 

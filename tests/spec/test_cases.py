@@ -122,3 +122,20 @@ def test_validate_when_a_case_is_valid_says_so(
     monkeypatch.chdir(path.parent)
     assert run("validate", path.name) == 0
     assert f"{path.name}: valid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["jobs.yml", "folder.yaml"])
+def test_validate_when_the_file_cannot_be_read_is_one_diagnostic(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("jobs.yaml").write_text("version: 1\njobs: [{name: a, notebook: a.ipynb}]\n", encoding="utf-8")
+    Path("folder.yaml").symlink_to("folder.yaml")
+    assert run("validate", name) == 3
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {name}: the job file cannot be read: ")
+    assert "[DSJ001]" in printed
+    assert (name != "jobs.yml") or "hint: did you mean 'jobs.yaml'?" in printed
+    assert run("validate", name, "-o", "json") == 3
+    document = json.loads(capsys.readouterr().out)
+    assert [one["code"] for one in document["diagnostics"]] == ["DSJ001"]

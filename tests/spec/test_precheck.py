@@ -154,7 +154,7 @@ SCHEMAS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(schema=SCHEMAS, value=JSON)
 def test_precheck_when_it_accepts_a_value_of_any_schema_jsonschema_accepts_it(
     schema: dict[str, Any], value: Any

@@ -155,7 +155,7 @@ def result(compiled: Any, text: str, names: Mapping[str, Any]) -> tuple[Any, ...
     return ("rendered", references, type(value).__name__, repr(value))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     text=st.lists(EXPRESSION | LITERAL, min_size=1, max_size=4).map("".join),
     names=st.dictionaries(NAME, DATA, max_size=5),
