@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsjobs.diagnostics import Diagnostic, did_you_mean
+from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
 from dsjobs.marks import MarkedList, MarkedMap, Position, position_at
 from dsjobs.model import Contract, Environment, JobFields, Spec, Variable
 from dsjobs.spec.contracts import KEYWORDS, SchemaProblem, schema_problem, violations
@@ -154,12 +154,13 @@ def _environment(
 def _wrong_variables(values: MarkedMap, variables: Mapping[str, Variable], data: MarkedMap) -> Iterator[Diagnostic]:
     declared = data.get("variables")
     lost = declared.lost if isinstance(declared, MarkedMap) else data.lost
+    hints = Suggestions(variables)
     for (variable, value), (_, position) in zip(values.items(), values.positioned(), strict=True):
         if variable in variables:
             yield from _wrong_value(variables[variable], value, position)
         elif variable not in lost and "variables" not in data.lost:
             message = f"an environment sets the variable '{variable}', which the file does not declare"
-            hint = did_you_mean(variable, variables) or f"add '{variable}' to the file's `variables`"
+            hint = hints.hint(variable) or f"add '{variable}' to the file's `variables`"
             yield Diagnostic("DSJ207", message, values.key_position(variable), hint)
 
 
