@@ -1,4 +1,4 @@
-"""jobs.example.yaml in its DataSphere environment, over HTTP to `dsjobs serve`, held against the same file on the local backend."""
+"""jobs.example.yaml in its DataSphere environment, over HTTP to `dsjobs serve`, against the same file on the local backend."""
 
 import json
 import os

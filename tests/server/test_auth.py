@@ -59,7 +59,7 @@ def test_jwt_when_it_is_as_the_page_says_then_its_account_is_known(private_key, 
         {"aud": None}, {"aud": [5]}, {"exp": None}, {"iat": "now"}, {"iat": True}, {"exp": int(time.time()) + 7200},
         {"iat": int(time.time()) + 60}, {"iat": int(time.time()) - 100, "exp": int(time.time()) - 1}, {"exp": 0},
     ],
-    ids=str,
+    ids=lambda change: "-".join(f"{name}_{type(value).__name__}" for name, value in change.items()),
 )  # fmt: skip
 def test_jwt_when_something_of_it_is_wrong_then_it_is_refused(private_key, account, change):
     with pytest.raises(ApiError) as caught:
