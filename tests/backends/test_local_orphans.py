@@ -84,14 +84,19 @@ def test_fork_server_when_dsjobs_is_killed_while_it_imports_then_it_goes_and_lea
         assert os.listdir(left_behind) == []
 
 
+def fork_servers() -> set[int]:
+    return {pid for pid in children(os.getpid()) if "server.py" in command(pid)}
+
+
 def test_kernels_when_the_fork_server_is_killed_then_running_ones_go_on_and_the_next_has_a_new_one(bench, until):
     bench.write(
         "wait.ipynb",
         "import pathlib, time\npathlib.Path('started').touch()\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)",
     )
+    others = fork_servers()  # of other tests' backends, which may live as long as their file
     running = bench.submit("wait.ipynb")
     assert until((bench.folder / "started").exists)
-    [server] = [pid for pid in children(os.getpid()) if "server.py" in command(pid)]
+    [server] = fork_servers() - others
 
     os.kill(server, signal.SIGKILL)
     after = bench.run("a.ipynb", "x = 1", output_variable_names=("x",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -12,6 +13,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no for
 
 Modes = dict[str, dict[str, Ran]]
 
+DYING = frozenset({"crashed", "killed"})
+"""Notebooks that end their kernel at once: whether its last message, with the cell's number, still leaves is a race in both."""
+
+
+def written(name: str, notebook: str) -> str:
+    return re.sub(r'"execution_count": (null|\d+)', '"execution_count": null', notebook) if name in DYING else notebook
+
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_notebook_when_its_kernel_is_a_fork_then_it_gives_what_it_gives_in_a_usual_kernel(modes: Modes, name: str):
@@ -19,7 +27,7 @@ def test_notebook_when_its_kernel_is_a_fork_then_it_gives_what_it_gives_in_a_usu
 
     assert fork.way == "fork"
     assert usual.way.startswith("usual: ")
-    assert fork.notebook == usual.notebook
+    assert written(name, fork.notebook) == written(name, usual.notebook)
     assert fork.files == usual.files
 
 
