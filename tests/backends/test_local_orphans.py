@@ -81,7 +81,7 @@ def test_fork_server_when_dsjobs_is_killed_while_it_imports_then_it_goes_and_lea
             runner.wait()
 
         assert until(lambda: processes_marked(value) == [], seconds=30)
-        assert os.listdir(left_behind) == []
+        assert until(lambda: os.listdir(left_behind) == [], seconds=5)
 
 
 def fork_servers() -> set[int]:

@@ -136,13 +136,14 @@ class ForkServer:
         self._is_prepared = False
         self._preparing: asyncio.Future[None] | None = None
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Sent before there is anybody to read it: a server that has begun knows which folder to remove, whenever dsjobs dies.
+        order = {"root": str(_PACKAGES), "preload": self.preload, "folder": str(folder) if folder else None}
+        self._control.send(json.dumps(order).encode())
         with theirs:
             # What ipykernel reads when it is imported: that it was started by a program, not by hand.
             environ = {**self.environ, "JPY_PARENT_PID": str(os.getpid())}
             command = [*self.command, str(_FOLDER / "server.py"), str(theirs.fileno())]
             self._process = _start(command, theirs, (subprocess.DEVNULL, subprocess.DEVNULL), environ)
-        order = {"root": str(_PACKAGES), "preload": self.preload, "folder": str(folder) if folder else None}
-        self._control.send(json.dumps(order).encode())
 
     @property
     def is_serving(self) -> bool:
