@@ -7,11 +7,17 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import execute, load, machine, notebooks, startup
+from benchmarks import execute, load, machine, notebooks, startup, watching
 from benchmarks.settings import Settings
 from benchmarks.tables import text
 
-BENCHMARKS = {"load": load.tables, "execute": execute.tables, "startup": startup.tables, "notebooks": notebooks.tables}
+BENCHMARKS = {
+    "load": load.tables,
+    "execute": execute.tables,
+    "watching": watching.tables,
+    "startup": startup.tables,
+    "notebooks": notebooks.tables,
+}
 
 
 def main() -> None:

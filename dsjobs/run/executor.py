@@ -228,7 +228,7 @@ class Executor:
             except BackendError as error:
                 return Answer(job, verb, error)
 
-        self._workers.run(answer)
+        self._workers.run(answer, is_look=verb == "poll")
 
     def _notify(self, operation_id: str) -> None:
         self._inbox.put(Look(operation_id))

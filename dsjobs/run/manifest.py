@@ -114,6 +114,7 @@ class Fold:
             "outputs": None,
             "failure": None,
             "notebook": None,
+            "kernel_start": None,
             "attempts": [],
         }
 
@@ -155,6 +156,7 @@ class Fold:
             outputs=record["outputs"],
             failure=failure,
             notebook=record.get("notebook"),
+            kernel_start=record.get("kernel_start"),
             started_at=record.get("started_at") or job["started_at"],
             finished_at=record.get("finished_at") or record["at"],
         )

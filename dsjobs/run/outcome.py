@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsjobs.model import Contract, ExecutedNotebook, Failure, Operation, Status
+from dsjobs.model import Contract, ExecutedNotebook, Failure, KernelStart, Operation, Status
 from dsjobs.spec.contracts import violations
 
 
@@ -20,6 +20,7 @@ class Outcome:
     executed: ExecutedNotebook | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    kernel_start: KernelStart | None = None
 
 
 def judge(operation: Operation, contracts: Mapping[str, Contract]) -> Outcome:
@@ -31,7 +32,15 @@ def judge(operation: Operation, contracts: Mapping[str, Contract]) -> Outcome:
     elif failure is None and operation.outputs is not None:
         failure = _contract_failure(operation.outputs, contracts)
         status = Status.FAILED if failure else status
-    return Outcome(status, failure, operation.outputs, operation.executed, operation.started_at, operation.finished_at)
+    return Outcome(
+        status,
+        failure,
+        operation.outputs,
+        operation.executed,
+        operation.started_at,
+        operation.finished_at,
+        operation.kernel_start,
+    )
 
 
 def _contract_failure(outputs: Mapping[str, Any], contracts: Mapping[str, Contract]) -> Failure | None:

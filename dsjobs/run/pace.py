@@ -2,8 +2,8 @@
 
 Rules. Where jobs of the same kind have ended before, the first look comes just before the shortest of them ended, then a few
 come until the longest; else, and after that, each look comes after a share of the time that the operation has taken so far.
-Never more often than the backend bears, for one operation and for all in flight together, nor sooner than it hints; never
-more seldom than `LONGEST`, so that an early failure is seen. Times are seconds.
+Never more often than the backend bears, for one operation and for all in flight together, nor sooner than it hints; no more
+seldom than `LONGEST`, where it bears that, so that an early failure is seen. Times are seconds.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ SHARE = 0.05
 JITTER = 0.2
 """How much an interval varies, so that many operations do not come at once."""
 
-LOOKS = 8
-"""Looks between the shortest and the longest time that is expected."""
+LOOKS = 16
+"""Looks between the shortest and the longest time that is expected: an operation is seen done after half of them."""
 
 KEPT = 64
 """Durations remembered of each kind."""
@@ -94,18 +94,20 @@ class Pace:
 
     def next_look(self, kind: str, elapsed: float, in_flight: int, hint: float | None = None) -> float:
         """Seconds until the next look at an operation that has taken `elapsed` so far, with `in_flight` of them in all."""
-        wanted = self._wanted(kind, elapsed)
-        floor = max(self._looks.shortest, in_flight / self._looks.a_second)
+        wanted, crowd = self._wanted(kind, elapsed)
+        budget = in_flight / self._looks.a_second
+        floor = max(self._looks.shortest, crowd * budget)
         varied = max(floor, wanted) * self._spread(1 - JITTER, 1 + JITTER) if wanted <= floor else wanted
-        return max(min(varied, max(LONGEST, floor)), hint or 0.0)
+        return max(min(varied, max(LONGEST, budget)), hint or 0.0)
 
-    def _wanted(self, kind: str, elapsed: float) -> float:
+    def _wanted(self, kind: str, elapsed: float) -> tuple[float, float]:
+        """Seconds until a look would be worth its while, and which share of the operations want one as often."""
         window = self._durations.expected(kind)
         if window is None:
-            return SHARE * elapsed
+            return SHARE * elapsed, 1.0
         low, high = window
         if elapsed < low:
-            return low - elapsed
+            return low - elapsed, 0.0
         if elapsed <= high:
-            return (high - low) / LOOKS
-        return SHARE * elapsed
+            return (high - low) / LOOKS, (high - low) / high
+        return SHARE * elapsed, 1.0

@@ -88,6 +88,8 @@ def job_finished(at: float, job: str, attempt: int, outcome: Outcome) -> Record:
         record["finished_at"] = moment(outcome.finished_at)
     if outcome.executed is not None:
         record["notebook"] = {"path": outcome.executed.path, "code_digest": outcome.executed.code_digest}
+    if outcome.kernel_start is not None:
+        record["kernel_start"] = outcome.kernel_start.as_json()
     return record
 
 
