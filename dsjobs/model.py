@@ -117,13 +117,52 @@ class Request:
         }
         return {key: value for key, value in body.items() if value is not None}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Request:
+        """The request that `as_json` wrote."""
+        return cls(
+            project=data["projectId"],
+            notebook=data.get("notebookId"),
+            cell=data.get("cellId"),
+            input_variables=data.get("inputVariables", {}),
+            output_variable_names=tuple(data.get("outputVariableNames", ())),
+            spec=data.get("spec"),
+            spark_connector=data.get("sparkConnectorId"),
+        )
+
+
+FailureKind = Literal["notebook", "contract", "aborted", "timeout", "lost", "backend", "template"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often an attempt that failed is followed by another, and when: the first after `delay` seconds, each later one
+    after `backoff` times as long as the one before, at most `max_delay`. `on`: the kinds of failure that deserve it."""
+
+    max_attempts: int = 1
+    delay: float = 0.0
+    backoff: float = 2.0
+    max_delay: float = 300.0
+    on: frozenset[FailureKind] = frozenset({"notebook", "contract", "aborted", "timeout", "lost", "backend"})
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of the plan."""
+        return {
+            "max_attempts": self.max_attempts,
+            "delay": self.delay,
+            "backoff": self.backoff,
+            "max_delay": self.max_delay,
+            "on": sorted(self.on),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job of one environment, with everything rendered that is known before the run.
 
     `request.input_variables` holds the inputs whose text is known; `deferred_inputs` the templates of those that depend
-    on other jobs or on the run. `places` are the mappings that its values came from, the job's own first.
+    on other jobs or on the run. `places` are the mappings that its values came from, the job's own first; a job that was
+    read from a plan or a journal has none. `timeout`: seconds that one attempt may take from its submit.
     """
 
     name: str
@@ -132,7 +171,9 @@ class Job:
     deferred_inputs: Mapping[str, Any]
     outputs: Mapping[str, Contract]
     needs: tuple[str, ...]
-    places: tuple[MarkedMap, ...]
+    places: tuple[MarkedMap, ...] = ()
+    retry: Retry = Retry()
+    timeout: float | None = None
 
     def position(self, *path: str) -> Position:
         """Where the value at `path` (e.g. `"inputs", "ALPHA"`) was written; the job itself where it was not."""
@@ -145,16 +186,34 @@ class Job:
         return self.places[0].position()
 
 
-Action = Literal["run", "skip"]
+Action = Literal["run", "skip", "reuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """What a job came to in an earlier run, which stands: the run's ID, its outputs, and where the executed notebook lies."""
+
+    run: str
+    outputs: Mapping[str, Any] | None
+    notebook: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of the plan, the journal and the manifest."""
+        return {
+            "run": self.run,
+            "outputs": dict(self.outputs) if self.outputs is not None else None,
+            "notebook": dict(self.notebook) if self.notebook is not None else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """A job, what the plan will do with it, and why."""
+    """A job, what the plan will do with it, and why. `reused` where the action is `reuse`."""
 
     job: Job
     action: Action
     reasons: tuple[str, ...]
+    reused: Reused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +244,6 @@ class Status(StrEnum):
     @property
     def is_terminal(self) -> bool:
         return self not in (Status.PENDING, Status.RUNNING)
-
-
-FailureKind = Literal["notebook", "contract", "aborted", "timeout", "lost", "backend", "template"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +290,27 @@ class ExecutedNotebook:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelStart:
+    """How a kernel on this machine was started: as a fork, the usual way, or the usual way but ahead of its notebook, from a
+    pool. `reason`: why not as a fork."""
+
+    way: Literal["fork", "pool", "usual"]
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        return self.way if self.reason is None else f"{self.way}: {self.reason}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"way": self.way, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One look at a submitted job. Until `done`, only `id` and `poll_after` mean anything.
 
     `poll_after`: seconds to wait before the next look, where the backend gave a hint. `cancelled`: it ended because it was
-    asked to. `outputs`: what was read, None where the backend cannot return any. Times are seconds since the epoch.
+    asked to. `outputs`: what was read, None where the backend cannot return any. `kernel_start`: how the kernel was started,
+    where the backend starts one itself and came so far. Times are seconds since the epoch.
     """
 
     id: str
@@ -247,6 +319,7 @@ class Operation:
     cancelled: bool = False
     outputs: Mapping[str, Any] | None = None
     executed: ExecutedNotebook | None = None
+    kernel_start: KernelStart | None = None
     started_at: float | None = None
     finished_at: float | None = None
     poll_after: float | None = None

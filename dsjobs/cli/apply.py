@@ -25,7 +25,7 @@ from dsjobs.cli.progress import JsonLines, Progress
 from dsjobs.cli.repository import git_state
 from dsjobs.errors import ExitCode
 from dsjobs.model import Plan, Status
-from dsjobs.plan.planner import as_json
+from dsjobs.plan.saved import as_json
 from dsjobs.reports import text
 
 
@@ -128,6 +128,7 @@ def run(
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "git": git,
+            "folder": os.path.relpath(base, folder.path),
         }
         manifest = ManifestFile([folder.manifest, *copies], clock.ticks)
         progress = Progress(console, clock) if output != "jsonl" else JsonLines(console)

@@ -23,6 +23,7 @@ from dsjobs.model import Environment
 if TYPE_CHECKING:
     from dsjobs.backends.datasphere.connection import Connection
     from dsjobs.backends.datasphere.credentials.search import Finding
+    from dsjobs.notebook.forkserver.survey import Survey
 
 State = Literal["ok", "failed", "missing"]
 _STATUS = {"ok": "succeeded", "failed": "failed", "missing": "skipped"}
@@ -110,8 +111,7 @@ def _lines(environment: Environment | None, given: Any) -> Iterator[Line]:
         yield Line("dsjobs", "environment", "ok", f"'{environment.name}', backend {environment.backend}")
     if environment is None or environment.backend == "datasphere":
         yield from _service(environment, given)
-    is_local = environment is not None and environment.backend == "local"
-    yield from _kernels(is_needed=is_local)
+    yield from _kernels(environment)
     yield from _packages()
 
 
@@ -217,18 +217,33 @@ def _store(parsed: Any) -> Iterator[Line]:
     yield Line("output store", "store", "ok", found.location)
 
 
-def _kernels(*, is_needed: bool) -> Iterator[Line]:
+def _kernels(environment: Environment | None) -> Iterator[Line]:
+    """The kernels, and how they start where notebooks run on this machine."""
     from dsjobs.notebook import kernelspecs
 
+    is_needed = environment is not None and environment.backend == "local"
     missing = kernelspecs.missing_packages()
     if missing:
         text = f"notebooks cannot run on this machine without {', '.join(missing)}"
         yield Line("kernels", "packages", "failed" if is_needed else "missing", text, kernelspecs.INSTALL_HINT)
         return
-    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
-    for name, found in sorted(KernelSpecManager().get_all_specs().items()):
-        yield Line("kernels", name, "ok", str(found["spec"].get("display_name") or name))
+    found = _survey(environment) if environment is None or is_needed else None
+    for name, entry in sorted(KernelSpecManager().get_all_specs().items()):
+        shown = str(entry["spec"].get("display_name") or name)
+        way = found.way(KernelSpec(**entry["spec"])) if found else None
+        yield Line("kernels", name, "ok", f"{shown}; starts {way}" if way else shown)
+    for module, why in found.failed.items() if found else ():
+        hint = "install it where dsjobs runs, or leave it out of settings.preload"
+        yield Line("kernels", f"preload {module}", "missing", f"it cannot be imported ahead: {why}", hint)
+
+
+def _survey(environment: Environment | None) -> Survey:
+    from dsjobs.notebook import kernelsettings
+    from dsjobs.notebook.forkserver.survey import survey
+
+    return survey(kernelsettings.parse(environment.settings if environment else {}))
 
 
 def _packages() -> Iterator[Line]:

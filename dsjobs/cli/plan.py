@@ -13,7 +13,7 @@ from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.loading import Loaded, Planned
 from dsjobs.model import Plan, PlannedJob, VariableValue
-from dsjobs.plan.planner import as_json
+from dsjobs.plan.saved import as_json
 
 
 @click.command("plan", short_help="Show what would run, with which inputs, and why.")

@@ -1,6 +1,7 @@
 """The journal: what a run did, one JSON record a line, on disk before it is acted on.
 
-Reading stops at a torn last line, which is what a crash leaves; a bad line anywhere else is an error with its number.
+Each line ends with a checksum of what stands before. Reading stops at a torn last line, which is what a crash leaves; a bad
+line anywhere else is an error with its number.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from zlib import crc32
 
 from dsjobs.errors import InvalidFileError
 from dsjobs.run.records import KINDS, SCHEMA_VERSION
@@ -18,6 +20,7 @@ from dsjobs.run.records import KINDS, SCHEMA_VERSION
 Record = Mapping[str, Any]
 
 _sync = getattr(os, "fdatasync", os.fsync)
+_SEAL = len(b',"crc":"00000000"}')
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -32,7 +35,7 @@ class Journal:
     def append(self, records: Iterable[Record]) -> None:
         """Write `records` and wait until they are on disk: one write and one sync for all of them."""
         # Half of a surrogate pair, e.g. in a file's name, is no UTF-8: the JSON escape stands for it.
-        content = "".join(_encode(record) + "\n" for record in records).encode("utf-8", "backslashreplace")
+        content = b"".join(_line(_encode(record).encode("utf-8", "backslashreplace")) for record in records)
         view = memoryview(content)
         while view:
             view = view[os.write(self._file, view) :]
@@ -50,6 +53,11 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _line(record: bytes) -> bytes:
+    """A record as a line, with a checksum of all that stands before it as its last field."""
+    return b'%b,"crc":"%08x"}\n' % (record[:-1], crc32(record[:-1]))
 
 
 def _sync_folder(folder: Path) -> None:
@@ -73,23 +81,32 @@ def parse(content: bytes, name: str) -> Iterator[Record]:
     """The records in a journal's bytes; `name` stands in messages."""
     lines = content.split(b"\n")
     torn = lines.pop()  # whatever follows the last line end was never acknowledged
+    if _is_sealed(torn[:-1]):
+        raise InvalidFileError(f"{name}:{len(lines) + 1}: the end of this line of the journal is damaged")
     for number, line in enumerate(lines, start=1):
-        record = _record(line, f"{name}:{number}")
-        if number == 1:
-            _check_header(record, f"{name}:{number}")
-        yield record
+        yield _record(line, f"{name}:{number}", is_header=number == 1)
     if not lines:
         raise InvalidFileError(f"{name}: the journal has no header" + (" (it is torn)" if torn else ""))
 
 
-def _record(line: bytes, place: str) -> Record:
+def _record(line: bytes, place: str, *, is_header: bool) -> Record:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InvalidFileError(f"{place}: this line of the journal is damaged: {error}") from None
     if not isinstance(record, dict) or record.get("record") not in KINDS:
         raise InvalidFileError(f"{place}: this line of the journal is not a record of this version")
+    if is_header:
+        _check_header(record, place)
+    if not _is_sealed(line):
+        raise InvalidFileError(f"{place}: this line of the journal is damaged: its checksum is not that of the rest")
+    del record["crc"]
     return record
+
+
+def _is_sealed(line: bytes) -> bool:
+    """Whether `line` is a whole record with the checksum that belongs to it."""
+    return line[-_SEAL:] == b',"crc":"%08x"}' % crc32(line[:-_SEAL])
 
 
 def _check_header(record: Record, place: str) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from dsjobs.errors import InvalidFileError
 from dsjobs.model import Status
-from dsjobs.run.records import SCHEMA_VERSION
+from dsjobs.run.records import SCHEMA_VERSION, moment
 
 Record = Mapping[str, Any]
 Manifest = dict[str, Any]
 
+encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), allow_nan=False).encode
+
 _OUTCOMES = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 _ENDED = _OUTCOMES | {Status.SKIPPED}
-_MAY_START = frozenset({Status.PENDING, Status.FAILED})
-"""A job that has not run, or whose last attempt failed."""
+_AT_FIRST = {"run": Status.PENDING, "skip": Status.SKIPPED, "reuse": Status.SUCCEEDED}
 
 
 def fold(records: Iterable[Record]) -> Manifest:
@@ -26,6 +29,22 @@ def fold(records: Iterable[Record]) -> Manifest:
     for record in records:
         state.apply(record)
     return state.as_json()
+
+
+def digest(head: Iterable[tuple[str, Any]], jobs: Iterable[str]) -> str:
+    """The seal of a manifest: `sha256:…` of everything else in it, a line for each part of its head and each encoded job."""
+    seal = sha256()
+    for key, value in head:
+        seal.update(f"{encode(key)}: {encode(value)}\n".encode("utf-8", "backslashreplace"))
+    for job in jobs:
+        seal.update(job.encode("utf-8", "backslashreplace") + b"\n")
+    return f"sha256:{seal.hexdigest()}"
+
+
+def sealed(manifest: Manifest) -> Manifest:
+    """`manifest` with its digest, by which a reader knows that nothing in it was changed since."""
+    head = [(key, value) for key, value in manifest.items() if key not in ("jobs", "digest")]
+    return {**manifest, "digest": digest(head, map(encode, manifest["jobs"]))}
 
 
 class Fold:
@@ -53,6 +72,7 @@ class Fold:
         try:
             if record["record"] != "run_started":
                 _require(self._run["run"]["status"] == Status.RUNNING)
+                _require(self._run["run"]["detached_at"] is None or record["record"] == "run_resumed")
             getattr(self, f"_{record['record']}")(record)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             message = f"line {self.records} of the journal does not fit what stands before it"
@@ -60,7 +80,7 @@ class Fold:
 
     def as_json(self) -> Manifest:
         """The manifest as `manifest.v1.json` describes it."""
-        return {**self.head(), "jobs": [self._jobs[name] for name in self.names()]}
+        return sealed({**self.head(), "jobs": [self._jobs[name] for name in self.names()]})
 
     def names(self) -> list[str]:
         """The jobs in the order in which they ran, then those that did not, in the plan's order."""
@@ -94,38 +114,44 @@ class Fold:
             "plan_digest": record["plan_digest"],
             "host": record["host"],
             "pid": record["pid"],
+            "parent_run": record["parent_run"],
             "started_at": record["at"],
             "finished_at": None,
             "duration": None,
             "stopped": None,
+            "detached_at": None,
+            "resumed_at": [],
         }
 
     def _job_planned(self, record: Record) -> None:
         _require(record["name"] not in self._jobs)
+        reused = record.get("reused") or {}
         self._jobs[record["name"]] = {
             "name": record["name"],
-            "status": (Status.SKIPPED if record["action"] == "skip" else Status.PENDING).value,
+            "status": _AT_FIRST[record["action"]].value,
             "reasons": record["reasons"],
             "needs": record["needs"],
             "request": record["request"],
             "started_at": None,
             "finished_at": None,
             "duration": None,
-            "outputs": None,
+            "outputs": reused.get("outputs"),
             "failure": None,
-            "notebook": None,
+            "notebook": reused.get("notebook"),
             "kernel_start": None,
             "attempts": [],
+            "reused_from": reused.get("run"),
         }
 
     def _job_submitting(self, record: Record) -> None:
         job = self._jobs[record["job"]]
-        _require(job["status"] in _MAY_START and record["attempt"] == len(job["attempts"]) + 1)
+        _require(job["status"] == Status.PENDING and record["attempt"] == len(job["attempts"]) + 1)
         if not job["attempts"]:
             self._order.append(record["job"])
         job["status"] = Status.RUNNING.value
         job["request"] = record["request"]
         job["started_at"] = record["at"]
+        job.update(failure=None, outputs=None)
         job["attempts"].append(
             {
                 "number": record["attempt"],
@@ -136,6 +162,8 @@ class Fold:
                 "started_at": None,
                 "finished_at": None,
                 "failure": None,
+                "cancelling": None,
+                "retry_at": None,
             }
         )
 
@@ -144,13 +172,29 @@ class Fold:
         _require(attempt["operation_id"] is None)
         attempt["operation_id"] = record["operation_id"]
 
+    def _job_cancelling(self, record: Record) -> None:
+        self._open_attempt(record)["cancelling"] = record["reason"]
+
+    def _job_retrying(self, record: Record) -> None:
+        job, attempt = self._jobs[record["job"]], self._open_attempt(record)
+        due = datetime.fromisoformat(record["at"]).timestamp() + record["retry_in"]
+        attempt.update(
+            status=Status.FAILED.value,
+            started_at=record.get("started_at"),
+            finished_at=record.get("finished_at") or record["at"],
+            failure=record["failure"],
+            retry_at=moment(due),
+        )
+        # Until the next attempt: if the run ends first, this is how the job ended.
+        job.update(status=Status.PENDING.value, failure=record["failure"], outputs=record.get("outputs"))
+
     def _job_finished(self, record: Record) -> None:
         job = self._jobs[record["job"]]
         failure = record.get("failure")
         _require(record["status"] in _OUTCOMES)
         # Without an intent to submit, its request could not be made.
         attempt = self._open_attempt(record) if job["status"] == Status.RUNNING else None
-        _require(attempt is not None or job["status"] in _MAY_START)
+        _require(attempt is not None or job["status"] == Status.PENDING)
         job.update(
             status=record["status"],
             outputs=record["outputs"],
@@ -171,11 +215,19 @@ class Fold:
 
     def _job_skipped(self, record: Record) -> None:
         job = self._jobs[record["job"]]
-        _require(job["status"] == Status.PENDING)
+        _require(job["status"] == Status.PENDING and not job["attempts"])
         job.update(status=Status.SKIPPED.value, reasons=[record["reason"]], finished_at=record["at"])
 
     def _stop_requested(self, record: Record) -> None:
         self._run["run"]["stopped"] = record["reason"]
+
+    def _run_detached(self, record: Record) -> None:
+        self._run["run"]["detached_at"] = record["at"]
+
+    def _run_resumed(self, record: Record) -> None:
+        run = self._run["run"]
+        run.update(detached_at=None, host=record["host"], pid=record["pid"], tool_version=record["tool_version"])
+        run["resumed_at"].append(record["at"])
 
     def _run_finished(self, record: Record) -> None:
         run = self._run["run"]

@@ -6,18 +6,15 @@ more than a twentieth of the run's time; then it follows as soon as it may, and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsjobs.run.manifest import Fold
+from dsjobs.run.manifest import Fold, digest, encode
 from dsjobs.run.store import write_atomically
 
 SHARE = 0.05
 """How much of the run's time writing the manifest may take."""
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), allow_nan=False).encode
 
 
 class ManifestFile:
@@ -62,14 +59,17 @@ class ManifestFile:
     def _content(self) -> bytes:
         jobs = self.fold.jobs
         for name in self._changed:
-            self._lines[name] = _encode(jobs[name])
+            self._lines[name] = encode(jobs[name])
         self._changed.clear()
         return text(self.fold, self._lines).encode("utf-8", "backslashreplace")
 
 
 def text(fold: Fold, lines: dict[str, str] | None = None) -> str:
     """A manifest as its file has it: one line for each part and for each job. `lines`: jobs that are encoded already."""
-    known = lines or {name: _encode(job) for name, job in fold.jobs.items()}
-    head = ",\n".join(f"{_encode(key)}: {_encode(value)}" for key, value in fold.head().items())
-    jobs = ",\n".join(known[name] for name in fold.names())
-    return f'{{\n{head},\n"jobs": [\n{jobs}\n]\n}}\n'
+    known = lines or {name: encode(job) for name, job in fold.jobs.items()}
+    head = fold.head()
+    jobs = [known[name] for name in fold.names()]
+    shown = ",\n".join(f"{encode(key)}: {encode(value)}" for key, value in head.items())
+    seal = encode(digest(head.items(), jobs))
+    listed = ",\n".join(jobs)
+    return f'{{\n{shown},\n"jobs": [\n{listed}\n],\n"digest": {seal}\n}}\n'

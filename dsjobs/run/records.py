@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsjobs.model import Plan, Request, Status
-from dsjobs.plan.planner import job_as_json
+from dsjobs.plan.saved import job_as_json, plain
 from dsjobs.run.outcome import Outcome
 
 SCHEMA_VERSION = 1
 
-KINDS = frozenset(
-    "run_started job_planned job_submitting job_submitted job_finished job_skipped stop_requested run_finished".split()
-)
+KINDS = frozenset({
+    "run_started", "job_planned", "job_submitting", "job_submitted", "job_cancelling", "job_retrying", "job_finished",
+    "job_skipped", "stop_requested", "run_detached", "run_resumed", "run_finished",
+})  # fmt: skip
 
 Record = dict[str, Any]
 
@@ -26,17 +27,20 @@ def moment(seconds: float) -> str:
 
 
 def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
-    """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`."""
+    """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`, `folder`, `parent_run`."""
     return {
         "record": "run_started",
         "schema_version": SCHEMA_VERSION,
         "at": moment(at),
+        "folder": "../../..",
+        "parent_run": None,
         **run,
         "name": plan.name,
         "job_file": {"path": plan.file, "digest": plan.digest},
         "plan_digest": plan_digest,
         "environment": plan.environment,
         "backend": plan.backend,
+        "settings": plain(plan.settings),
         "max_parallel": plan.max_parallel,
         "variables": {n: {"value": v.value, "layer": v.layer} for n, v in sorted(plan.variables.items())},
     }
@@ -70,6 +74,27 @@ def job_submitted(at: float, job: str, attempt: int, operation_id: str) -> Recor
     }
 
 
+def job_cancelling(at: float, job: str, attempt: int, reason: str) -> Record:
+    """The intent to ask for the end of an attempt: `timeout` or `stopped`."""
+    return {"record": "job_cancelling", "at": moment(at), "job": job, "attempt": attempt, "reason": reason}
+
+
+def job_retrying(at: float, job: str, attempt: int, outcome: Outcome, retry_in: float) -> Record:
+    """An attempt failed, and another follows in so many seconds."""
+    assert outcome.failure is not None, "an attempt that did not fail is not followed by another"
+    record: Record = {
+        "record": "job_retrying",
+        "at": moment(at),
+        "job": job,
+        "attempt": attempt,
+        "failure": outcome.failure.as_json(),
+        "retry_in": retry_in,
+    }
+    if outcome.outputs is not None:
+        record["outputs"] = dict(outcome.outputs)
+    return {**record, **_own_times(outcome)}
+
+
 def job_finished(at: float, job: str, attempt: int, outcome: Outcome) -> Record:
     """The outcome. `started_at` and `finished_at` are the backend's own times, where it gives them."""
     record: Record = {
@@ -82,15 +107,18 @@ def job_finished(at: float, job: str, attempt: int, outcome: Outcome) -> Record:
     }
     if outcome.failure is not None:
         record["failure"] = outcome.failure.as_json()
-    if outcome.started_at is not None:
-        record["started_at"] = moment(outcome.started_at)
-    if outcome.finished_at is not None:
-        record["finished_at"] = moment(outcome.finished_at)
+    record.update(_own_times(outcome))
     if outcome.executed is not None:
         record["notebook"] = {"path": outcome.executed.path, "code_digest": outcome.executed.code_digest}
     if outcome.kernel_start is not None:
         record["kernel_start"] = outcome.kernel_start.as_json()
     return record
+
+
+def _own_times(outcome: Outcome) -> Record:
+    """The backend's own times, where it gives them."""
+    times = {"started_at": outcome.started_at, "finished_at": outcome.finished_at}
+    return {name: moment(seconds) for name, seconds in times.items() if seconds is not None}
 
 
 def job_skipped(at: float, job: str, reason: str) -> Record:
@@ -101,6 +129,16 @@ def job_skipped(at: float, job: str, reason: str) -> Record:
 def stop_requested(at: float, reason: str, *, cancel: bool) -> Record:
     """Nothing starts any more; with `cancel`, what is in flight is asked to end. A stop may become a cancel later."""
     return {"record": "stop_requested", "at": moment(at), "reason": reason, "cancel": cancel}
+
+
+def run_detached(at: float, reason: str) -> Record:
+    """dsjobs leaves the run as it is, to be taken up again."""
+    return {"record": "run_detached", "at": moment(at), "reason": reason}
+
+
+def run_resumed(at: float, run: Mapping[str, Any]) -> Record:
+    """Another process takes the run up: its `host`, `pid` and `tool_version`."""
+    return {"record": "run_resumed", "at": moment(at), **{key: run[key] for key in ("host", "pid", "tool_version")}}
 
 
 def run_finished(at: float, status: Status) -> Record:

@@ -12,7 +12,7 @@ from typing import Any
 from dsjobs import schemas
 from dsjobs.errors import GuardError, InvalidFileError, UsageError
 from dsjobs.run import journal
-from dsjobs.run.manifest import Fold, Manifest
+from dsjobs.run.manifest import Fold, Manifest, sealed
 from dsjobs.run.pace import earlier_durations
 
 STATE_FOLDER = ".dsjobs"
@@ -111,6 +111,10 @@ def read_manifest(path: Path) -> Manifest:
     if problem is not None:
         raise InvalidFileError(f"{path}: this is not a manifest of version 1: {problem}")
     manifest: Manifest = data
+    if sealed(manifest)["digest"] != manifest["digest"]:
+        raise InvalidFileError(
+            f"{path}: this manifest was changed after dsjobs wrote it: its digest is not that of the rest"
+        )
     return manifest
 
 

@@ -13,9 +13,9 @@ from runs import Running, make_plan
 from dsjobs.errors import InvalidFileError
 from dsjobs.model import Failure
 from dsjobs.reports import text
-from dsjobs.run import journal
+from dsjobs.run import journal, manifest_file, store
 from dsjobs.run.journal import Journal
-from dsjobs.run.manifest import fold
+from dsjobs.run.manifest import Fold, fold
 
 
 @pytest.fixture
@@ -75,6 +75,33 @@ def test_journal_when_it_has_another_version_then_says_which(content):
 def test_journal_when_it_begins_with_another_record_then_is_refused(content):
     with pytest.raises(InvalidFileError, match="a journal begins with 'run_started', not 'job_planned'"):
         records_of(content[content.index(b"\n") + 1 :])
+
+
+def test_journal_when_any_byte_is_damaged_then_is_refused_with_its_line(content):
+    for place in range(len(content)):
+        for change in (0x01, 0x20, 0x80):
+            damaged = bytearray(content)
+            damaged[place] ^= change
+            with pytest.raises(InvalidFileError, match=rf"journal:{content[:place].count(10) + 1}: "):
+                fold(journal.parse(bytes(damaged), "journal"))
+
+
+def test_manifest_when_any_byte_is_damaged_then_is_refused_or_read_as_it_was(content, tmp_path):
+    state = Fold()
+    for record in records_of(content):
+        state.apply(record)
+    written = manifest_file.text(state).encode()
+    path = tmp_path / "kept.json"
+    path.write_bytes(written)
+    right = store.read_manifest(path)
+    for place in range(len(written)):
+        damaged = bytearray(written)
+        damaged[place] ^= 0x01
+        path.write_bytes(damaged)
+        try:
+            assert store.read_manifest(path) == right
+        except InvalidFileError as error:
+            assert str(path) in str(error)
 
 
 def test_journal_when_there_is_no_file_then_says_so(tmp_path):
@@ -155,7 +182,9 @@ def test_fold_when_read_from_a_file_then_the_file_is_named(tmp_path, content, da
 
 def test_fold_when_a_second_attempt_follows_a_failed_one_then_both_are_kept(content):
     records = records_of(content)[:10]
-    second = [{**record, "attempt": 2} for record in records[7:10]]
+    retrying = {key: records[9][key] for key in ("at", "job", "attempt", "failure")}
+    records[9] = {"record": "job_retrying", **retrying, "retry_in": 2.5}
+    second = [{**record, "attempt": 2} for record in records_of(content)[7:10]]
     second[2] |= {"status": "succeeded"}
     second[2].pop("failure")
     job = next(job for job in fold([*records, *second])["jobs"] if job["name"] == "b")

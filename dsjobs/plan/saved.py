@@ -1,0 +1,94 @@
+"""A plan as JSON, and back: what `plan --out` saves, what a journal begins with, and what `resume` takes up again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dsjobs.model import Job, Plan, PlannedJob, Request, Retry, Reused, VariableValue
+
+
+def as_json(plan: Plan, tool_version: str) -> dict[str, Any]:
+    """The plan as `plan.v1.json` describes it. Its `digest` covers everything but itself and the tool's version."""
+    body: dict[str, Any] = {
+        "name": plan.name,
+        "job_file": {"path": plan.file, "digest": plan.digest},
+        "environment": plan.environment,
+        "backend": plan.backend,
+        "settings": plain(plan.settings),
+        "max_parallel": plan.max_parallel,
+        "variables": {
+            name: {"value": value.value, "layer": value.layer} for name, value in sorted(plan.variables.items())
+        },
+        "jobs": [job_as_json(planned) for planned in plan.jobs],
+    }
+    return {"schema_version": 1, "tool_version": tool_version, "digest": digest(body), **body}
+
+
+def job_as_json(planned: PlannedJob) -> dict[str, Any]:
+    """One job of a plan. `deferred_inputs` are the templates whose text is known only when the job is submitted."""
+    job = planned.job
+    written: dict[str, Any] = {
+        "name": job.name,
+        "action": planned.action,
+        "reasons": list(planned.reasons),
+        "needs": list(job.needs),
+        "request": job.request.as_json(),
+        "deferred_inputs": dict(job.deferred_inputs),
+        "outputs": {name: dict(contract) for name, contract in job.outputs.items()},
+    }
+    # What was not asked for is left out: a plan is read by people.
+    if job.retry.max_attempts > 1:
+        written["retry"] = job.retry.as_json()
+    if job.timeout is not None:
+        written["timeout"] = job.timeout
+    if planned.reused is not None:
+        written["reused"] = planned.reused.as_json()
+    return written
+
+
+def from_json(data: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> Plan:
+    """The plan in a document whose shape its schema has checked. `data` is a plan, or the header of a journal, which has the
+    same fields; `jobs` are its jobs. What was read has no places in a file."""
+    return Plan(
+        name=data["name"],
+        file=data["job_file"]["path"],
+        digest=data["job_file"]["digest"],
+        environment=data["environment"],
+        backend=data["backend"],
+        settings=data["settings"],
+        variables={name: VariableValue(one["value"], one["layer"]) for name, one in data["variables"].items()},
+        max_parallel=data["max_parallel"],
+        jobs=tuple(planned_from_json(job) for job in jobs),
+    )
+
+
+def planned_from_json(data: Mapping[str, Any]) -> PlannedJob:
+    """One job, as `job_as_json` wrote it."""
+    retry, reused = data.get("retry"), data.get("reused")
+    job = Job(
+        name=data["name"],
+        description="",
+        request=Request.from_json(data["request"]),
+        deferred_inputs=data["deferred_inputs"],
+        outputs=data["outputs"],
+        needs=tuple(data["needs"]),
+        retry=Retry(**{**retry, "on": frozenset(retry["on"])}) if retry else Retry(),
+        timeout=data.get("timeout"),
+    )
+    return PlannedJob(job, data["action"], tuple(data["reasons"]), Reused(**reused) if reused else None)
+
+
+def plain(value: Any) -> Any:
+    """A value of the job file without the places that it came from."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """`sha256:…` of a JSON document, whatever the order of its keys."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
