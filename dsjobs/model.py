@@ -34,6 +34,25 @@ class VariableValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination of a matrix. `label`: what stands in brackets in its name, e.g. `seed=1`. `ids`: for each key a text that
+    is the same where the values are."""
+
+    label: str
+    values: Mapping[str, Any]
+    ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The cells of a job, in order. `naming`: the keys that tell one cell from another; `keys`: all that any cell has."""
+
+    cells: tuple[Cell, ...]
+    naming: frozenset[str]
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class JobFields:
     """What a job, or a `defaults` block, says: raw values, templates not yet rendered; None or empty where it is silent.
 
@@ -51,6 +70,14 @@ class JobFields:
     spec: str | None = None
     spark_connector: str | None = None
     needs: tuple[str, ...] = ()
+    matrix: Matrix | None = None
+    tags: tuple[str, ...] | None = None
+    run_if: RunIf | None = None
+    when: str | bool | None = None
+    retry: Retry | None = None
+    timeout: str | None = None
+    pool: str | None = None
+    allow_failure: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +92,7 @@ class Environment:
     settings: Mapping[str, Any]
     defaults: JobFields
     written: MarkedMap
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +109,7 @@ class Spec:
     defaults: JobFields
     max_parallel: int | None
     jobs: tuple[JobFields, ...]
+    pools: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +160,9 @@ class Request:
         )
 
 
+RunIf = Literal["all_success", "all_done", "none_failed", "at_least_one_success", "all_failed", "at_least_one_failed"]
+"""What must have become of the jobs that a job needs for it to run."""
+
 FailureKind = Literal["notebook", "contract", "aborted", "timeout", "lost", "backend", "template"]
 
 
@@ -162,7 +194,13 @@ class Job:
 
     `request.input_variables` holds the inputs whose text is known; `deferred_inputs` the templates of those that depend
     on other jobs or on the run. `places` are the mappings that its values came from, the job's own first; a job that was
-    read from a plan or a journal has none. `timeout`: seconds that one attempt may take from its submit.
+    read from a plan or a journal has none. `timeout`: seconds that one attempt may take from when the backend accepted it.
+    A cell of a matrix is a job of its own, `train[seed=1]`: `base` is then the job of the file, and `matrix` its values; else
+    both are empty. `bindings`: for a name in the file's `needs` the job or cell that it stands for, or all of the cells; a
+    name that is not in it stands for the job of that name. `needs` has the names of all of them.
+
+    `when`: an expression that is known at submit, None where there is none or where it was known at load: where that was false,
+    `skip_reason` says so. `pools`: what it holds while it is in flight.
     """
 
     name: str
@@ -174,6 +212,15 @@ class Job:
     places: tuple[MarkedMap, ...] = ()
     retry: Retry = Retry()
     timeout: float | None = None
+    tags: tuple[str, ...] = ()
+    base: str = ""
+    matrix: Mapping[str, Any] = field(default_factory=dict)
+    bindings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    run_if: RunIf = "all_success"
+    when: str | None = None
+    allow_failure: bool = False
+    pools: tuple[str, ...] = ()
+    skip_reason: str | None = None
 
     def position(self, *path: str) -> Position:
         """Where the value at `path` (e.g. `"inputs", "ALPHA"`) was written; the job itself where it was not."""
@@ -208,12 +255,15 @@ class Reused:
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """A job, what the plan will do with it, and why. `reused` where the action is `reuse`."""
+    """A job, what the plan will do with it, and why. `reused` where the action is `reuse`. One that is not `selected` is no part
+    of the run: jobs that need it go as if it were not in their needs. One that is skipped although it is selected has a `when`
+    that is false: for jobs that need it, it is skipped."""
 
     job: Job
     action: Action
     reasons: tuple[str, ...]
     reused: Reused | None = None
+    selected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +279,8 @@ class Plan:
     variables: Mapping[str, VariableValue]
     max_parallel: int
     jobs: tuple[PlannedJob, ...]
+    protected: bool = False
+    pools: Mapping[str, int] = field(default_factory=dict)
 
 
 class Status(StrEnum):
@@ -278,6 +330,11 @@ class Failure:
             "traceback": list(self.traceback) or None,
         }
         return {key: value for key, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Failure:
+        """The failure that `as_json` wrote."""
+        return cls(**{**data, "traceback": tuple(data.get("traceback", ()))})
 
 
 @dataclass(frozen=True, slots=True)

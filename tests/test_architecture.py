@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "dsjobs"
 
 LEAVES = {"marks", "diagnostics", "errors", "model"}
-ROOT = {"", *LEAVES, "schemas"}  # "" is the package itself: its version
+ROOT = {"", *LEAVES, "schemas", "files"}  # "" is the package itself: its version
 
 MAY_IMPORT: dict[str, set[str]] = {
     "marks": set(),
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"diagnostics"},
     "model": {"marks"},
     "schemas": set(),
+    "files": set(),
     "spec": LEAVES,
     "plan": LEAVES | {"spec"},
     "run": ROOT | {"plan", "spec", "backends.protocol"},
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 PURE = (
     "marks", "diagnostics", "errors", "model", "spec", "plan", "reports", "run.scheduler", "run.manifest", "run.records",
-    "run.outcome", "run.requests",
+    "run.outcome", "run.requests", "run.events", "run.conditions", "run.pools", "run.rules", "run.retries", "run.recovery",
 )  # fmt: skip
 IMPURE_MODULES = frozenset(
     "asyncio builtins concurrent ctypes fcntl fileinput getpass glob http importlib io locale logging mmap multiprocessing os "

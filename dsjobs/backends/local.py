@@ -14,22 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from dsjobs.backends import local_check
 from dsjobs.backends.event_loop import LoopThread
+from dsjobs.backends.local_notes import Notes
 from dsjobs.backends.protocol import Capabilities, Notify, Submission
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.errors import BackendError
 from dsjobs.model import ExecutedNotebook, Failure, Job, Operation, Request
 from dsjobs.notebook import cells, kernelsettings, kernelspecs, paths, reading
 from dsjobs.notebook.errors import NotebookError
-from dsjobs.notebook.kernelsettings import KernelSettings, KernelStart
+from dsjobs.notebook.kernelsettings import KernelSettings
 from dsjobs.publish import VARIABLE as OUTPUTS_VARIABLE
 
 if TYPE_CHECKING:
     from dsjobs.notebook.execution import Execution, Order
-    from dsjobs.notebook.kernels import KernelHost
+    from dsjobs.notebook.kernelhost import KernelHost
 
 
 @dataclass(slots=True, eq=False)
@@ -39,10 +39,11 @@ class _Run:
     submission: Submission
     notify: Notify
     operation: Operation
+    key: str
+    notes: Notes | None
     is_cancelled: bool = False
     is_decided: bool = False
     execution: Execution | None = None
-    kernel_start: KernelStart | None = None
 
     def cancel(self, *, at_once: bool = False) -> None:
         """Asks for the end, unless the outcome is known already. Called in the event loop."""
@@ -56,7 +57,7 @@ class LocalBackend:
     """The backend `local`. `base` is the folder that relative project folders start from."""
 
     name = "local"
-    capabilities = Capabilities(outputs=True, logs=True, executed_notebook=True)
+    capabilities = Capabilities(outputs=True, logs=True, executed_notebook=True, notifies=True)
 
     def __init__(self, base: Path, settings: Mapping[str, Any]) -> None:
         self._base = base.absolute()
@@ -73,22 +74,16 @@ class LocalBackend:
         return local_check.check(self._base, jobs)
 
     def submit(self, submission: Submission, *, idempotency_key: str, notify: Notify) -> Operation:
-        """Starts the notebook's kernel in the background. The key is known as long as this object lives."""
+        """Starts the notebook's kernel in the background. The key is known as long as this object lives, and by its notes, where
+        the submission has a place for them, to a later one: there a notebook that was running is lost, and none runs twice."""
         with self._lock:
             run = self._runs_by_key.get(idempotency_key)
             if run is None:
-                loop = self._running_loop()
-                run = _Run(submission, notify, Operation(id=uuid4().hex))
-                self._runs[run.operation.id] = self._runs_by_key[idempotency_key] = run
-                loop.call(loop.spawn, self._finish(run))
+                run = self._begin(submission, idempotency_key, notify)
             return run.operation
 
     def poll(self, operation_id: str) -> Operation:
         return self._run(operation_id).operation
-
-    def kernel_start(self, operation_id: str) -> KernelStart | None:
-        """How the kernel of an operation was started, and why not as a fork; None as long as there was none."""
-        return self._run(operation_id).kernel_start
 
     def cancel(self, operation_id: str) -> None:
         """Interrupts the notebook; a kernel that does not answer is terminated after two seconds, then killed."""
@@ -103,6 +98,21 @@ class LocalBackend:
             was_closed, self._is_closed = self._is_closed, True
         if self._loop is not None and not was_closed:
             self._loop.stop()
+
+    def _begin(self, submission: Submission, key: str, notify: Notify) -> _Run:
+        """A submission that is new to this object. Called with the lock held."""
+        notes = Notes(submission.notes) if submission.notes is not None else None
+        # The key names it: a later process that is asked to submit it again finds the same operation.
+        operation_id = f"local-{key}"
+        recalled = notes.recall(key, operation_id) if notes is not None else None
+        if recalled is None:
+            loop = self._running_loop()
+            run = _Run(submission, notify, Operation(operation_id), key, notes)
+            loop.call(loop.spawn, self._finish(run))
+        else:
+            run = _Run(submission, notify, recalled, key, None, is_decided=True)
+        self._runs[operation_id] = self._runs_by_key[key] = run
+        return run
 
     def _run(self, operation_id: str) -> _Run:
         run = self._runs.get(operation_id)
@@ -130,12 +140,15 @@ class LocalBackend:
         started_at = time.time()
         try:
             operation = await self._outcome(run)
-        except NotebookError as error:
+        except (NotebookError, BackendError) as error:
             operation = _ended(run, Failure("backend", str(error), hint=error.hint))
         except (Exception, asyncio.CancelledError) as bug:  # noqa: BLE001 (a lost operation would be waited for for ever)
             operation = _ended(run, _unexpected(bug))
         run.is_decided, run.execution = True, None
-        run.operation = replace(operation, done=True, started_at=started_at, finished_at=time.time())
+        operation = replace(operation, done=True, started_at=started_at, finished_at=time.time())
+        if run.notes is not None and not (self._is_closed and run.is_cancelled):
+            await asyncio.to_thread(run.notes.end, run.key, operation)
+        run.operation = operation
         run.notify(run.operation.id)
 
     async def _outcome(self, run: _Run) -> Operation:
@@ -143,13 +156,16 @@ class LocalBackend:
 
         order = await asyncio.to_thread(self._order, run.submission.request)
         assert self._host is not None
+        if run.notes is not None:
+            await asyncio.to_thread(run.notes.begin, run.key)
         execution = run.execution = Execution(order, self._host)
         if run.is_cancelled:
             execution.cancel()
         try:
             await execution.run()
         finally:
-            run.is_decided, run.kernel_start = True, execution.kernel_start
+            run.is_decided = True
+            run.operation = replace(run.operation, kernel_start=execution.kernel_start)
             execution.farewell()
         problem = await _written(run, execution)
         digest = reading.code_digest(order.target.cells)
@@ -186,9 +202,9 @@ def _kernel_host(settings: KernelSettings) -> KernelHost:
         raise BackendError(f"the local backend cannot start: {error}", retryable=True) from error
     try:
         import dsjobs.notebook.execution  # noqa: F401 (submit says what is missing, not the operation)
-        from dsjobs.notebook.kernels import KernelHost
+        from dsjobs.notebook.kernelhost import KernelHost
 
-        return KernelHost(settings, folder, server)
+        return KernelHost(settings, folder, server, _inherited())
     except ImportError as error:
         opening.abandon(folder, server)
         message = f"running notebooks on this machine needs {error.name}"

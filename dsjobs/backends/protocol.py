@@ -11,7 +11,8 @@ from dsjobs.diagnostics import Diagnostic
 from dsjobs.model import Job, Operation, Request
 
 Notify = Callable[[str], None]
-"""`notify(operation_id)`: look at this operation now. May be called from any thread, and more than once."""
+"""`notify(operation_id)`: look at this operation now. May be called from any thread, and more than once; which backends
+call it, their capabilities say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +25,32 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can give back beyond a status, and how often it may be asked."""
+    """What a backend can give back beyond a status, how often it may be asked, and whether it also tells by itself.
+
+    `notifies`: it calls `notify` at the end of each operation that runs in this process. One that does not is never heard of
+    again after a submit: its operations end unseen unless they are looked at. `survives`: its operations go on when this
+    process ends, and another one can look at them; else the other submits again with the same key, and learns what became of
+    them.
+    """
 
     outputs: bool
     logs: bool
     executed_notebook: bool
     looks: Looks = Looks()
+    notifies: bool = False
+    survives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One attempt of a job, ready to go: the request, and where its executed notebook belongs (None: nowhere)."""
+    """One attempt of a job, ready to go: the request, and where its executed notebook belongs (None: nowhere). `notes`: a
+    folder of the run in which a backend whose operations end with its process may keep what a later one must know."""
 
     job: str
     attempt: int
     request: Request
     executed_notebook: Path | None = None
+    notes: Path | None = None
 
 
 class Backend(Protocol):
@@ -61,7 +72,8 @@ class Backend(Protocol):
     def submit(self, submission: Submission, *, idempotency_key: str, notify: Notify) -> Operation:
         """Start the job and return at once. The same key never starts a second run: it returns the first one's operation.
 
-        The operation returned may already be done.
+        The operation returned may already be done. `notify` is a hint, not a promise: a backend that has news itself calls it
+        when the operation has ended and `poll` says so already; one whose service tells nobody never does.
         """
         ...
 
@@ -74,5 +86,8 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """End everything that is still running and release what is held. May be called twice."""
+        """End what runs in this process and release what is held; what runs at a service goes on there. May be called twice.
+
+        Afterwards nothing can be submitted, and what was seen to be done can still be polled.
+        """
         ...

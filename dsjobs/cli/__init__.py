@@ -16,11 +16,19 @@ COMMANDS = {
     "validate": "Show every problem of a job file in one pass.",
     "plan": "Show what would run, with which inputs, and why.",
     "apply": "Run the jobs and write a manifest of what happened.",
+    "resume": "Take up a run that was interrupted.",
+    "retry": "Run again what failed, was skipped or was cancelled.",
+    "cancel": "Ask for the end of a run, and of what it has in flight.",
     "status": "Show how a run stands or ended.",
-    "serve": "Serve the DataSphere API on this machine.",
+    "runs": "List the runs, newest first.",
+    "logs": "Show what a job's notebook printed, cell by cell.",
+    "diff": "Show what changed from one run to another.",
+    "reproduce": "Run the same again and compare the outputs.",
+    "clean": "Remove the folders of old runs.",
     "open": "Open a project's web interface.",
-    "doctor": "Show which credentials, projects, kernels and packages are there.",
+    "serve": "Serve the DataSphere API on this machine.",
     "schema": "Print a JSON Schema.",
+    "doctor": "Show which credentials, projects, kernels and packages are there.",
 }
 
 

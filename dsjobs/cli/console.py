@@ -21,11 +21,19 @@ _STYLES: dict[str, dict[str, Any]] = {
     "cancelled": {"fg": "yellow"},
     "skipped": {"fg": "yellow"},
     "running": {"fg": "cyan"},
+    "detached": {"fg": "cyan"},
+    "interrupted": {"fg": "yellow"},
+    "damaged": {"fg": "red", "bold": True},
+    "same": {"fg": "green"},
+    "close": {"fg": "cyan"},
+    "different": {"fg": "red", "bold": True},
+    "missing": {"fg": "red", "bold": True},
     "dim": {"dim": True},
 }
 _SYMBOLS = {
     "succeeded": ("✓", "+"), "failed": ("✗", "x"), "cancelled": ("■", "!"), "skipped": ("↷", "-"), "running": ("▶", ">"),
-    "pending": ("·", "."),
+    "pending": ("·", "."), "detached": ("⏏", "^"), "interrupted": ("↯", "!"), "damaged": ("✗", "x"),
+    "same": ("✓", "+"), "close": ("≈", "~"), "different": ("✗", "x"), "missing": ("✗", "x"),
 }  # fmt: skip
 _PLAIN = str.maketrans({"·": "-", "…": "...", "→": "->"})
 """What our own texts use beyond ASCII, for terminals that cannot show it."""
@@ -58,6 +66,12 @@ class Console:
         self._print(f"{self.styled('error', 'error', sys.stderr)}: {message}", sys.stderr)
         if hint:
             self._print(f"  hint: {hint}", sys.stderr)
+
+    def confirms(self, question: str) -> bool | None:
+        """What the user at the terminal answers, no by default; None where there is no terminal to ask at."""
+        if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None or not sys.stderr.isatty():
+            return None
+        return click.confirm(question, err=True)
 
     def diagnostics(self, diagnostics: Sequence[Diagnostic], sources: Sequence[Source]) -> None:
         """Each diagnostic with its excerpt."""

@@ -10,7 +10,7 @@ import click
 from dsjobs.cli import drafting, options
 from dsjobs.cli.console import Console
 from dsjobs.errors import UsageError
-from dsjobs.run.store import write_atomically
+from dsjobs.files import write_atomically
 
 FILE_NAME = "jobs.yaml"
 

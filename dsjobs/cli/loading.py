@@ -14,13 +14,14 @@ from typing import Any
 from dsjobs import schemas
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import BackendError, UsageError
-from dsjobs.marks import Source
+from dsjobs.marks import MarkedMap, Source
 from dsjobs.model import Environment, Job, Plan, Spec
 from dsjobs.plan.graph import check_graph
 from dsjobs.plan.planner import make_plan
 from dsjobs.spec import parse, source
 from dsjobs.spec import schema as schema_check
-from dsjobs.spec.expand import check_environment, expand, uses_git
+from dsjobs.spec.environments import check_environment
+from dsjobs.spec.expand import expand, uses_git
 from dsjobs.spec.references import check_references
 from dsjobs.spec.variables import resolve
 
@@ -74,6 +75,12 @@ def find_file(given: str | None) -> Path:
     where = str(looked[0]) if len(looked) == 1 else f"{looked[0]} and its parents up to {looked[-1]}"
     hint = "name the file, or write one with `dsjobs init`"
     raise UsageError(f"there is no {' or '.join(FILE_NAMES)} in {where}", hint=hint)
+
+
+def near(path: Path) -> Path:
+    """`path` as it is called from the working folder, where it lies below that."""
+    shown = Path(os.path.relpath(path))
+    return path.resolve() if shown.parts[:1] == ("..",) else shown
 
 
 def _given_file(path: Path) -> Path:
@@ -155,9 +162,10 @@ def plan(
     *,
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
+    var_files: Sequence[MarkedMap] = (),
 ) -> Planned:
     """The plan for `environment`, with the problems of the file and of this environment."""
-    values, problems = resolve(spec, environment, environ=os.environ, given=given)
+    values, problems = resolve(spec, environment, environ=os.environ, given=given, files=var_files)
     found = [*loaded.diagnostics, *problems, *check_environment(spec, environment)]
     if has_errors(found):
         return Planned(None, None, tuple(in_order(found)))
@@ -178,6 +186,12 @@ def _git_state(folder: Path) -> dict[str, Any] | None:
     return git_state(folder)
 
 
+def _different(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, and of each matrix one cell for each target: what is wrong with one is wrong with all that run the same."""
+    found = {(job.base or job.name, job.request.project, job.request.target): job for job in reversed(jobs)}
+    return list(reversed(found.values()))
+
+
 def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job]) -> list[Diagnostic]:
     """What the environment's backend finds missing; nothing where this version has no such backend to ask."""
     from dsjobs.backends import registry
@@ -187,6 +201,6 @@ def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job])
     except BackendError:
         return []
     try:
-        return backend.check(jobs)
+        return backend.check(_different(jobs))
     finally:
         backend.close()

@@ -43,6 +43,11 @@ variables = click.option(
     "--var", "given", metavar="NAME=VALUE", multiple=True, callback=_variables,
     help="Set a variable; VALUE is read as YAML unless the variable is text. Repeatable.",
 )  # fmt: skip
+var_files = click.option(
+    "--var-file", "var_files", metavar="PATH", multiple=True, envvar="DSJOBS_VAR_FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Set variables from a YAML or JSON file: a mapping of names to values. Repeatable, the last one wins.",
+)  # fmt: skip
 jobs = click.option(
     "-j", "--jobs", "max_parallel", metavar="N", type=click.IntRange(min=1), envvar="DSJOBS_JOBS",
     help="How many jobs may be in flight at once.",
@@ -52,10 +57,46 @@ color = click.option(
     help="When to use colours.",
 )  # fmt: skip
 quiet = click.option("-q", "--quiet", is_flag=True, envvar="DSJOBS_QUIET", help="Show errors and the answer only.")
+yes = click.option("-y", "--yes", is_flag=True, envvar="DSJOBS_YES", help="Do not ask.")
 state_dir = click.option(
     "--state-dir", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), envvar="DSJOBS_STATE_DIR",
     help="Where runs are kept. Default: .dsjobs beside the job file.",
 )  # fmt: skip
+
+
+def duration(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    from dsjobs.spec.durations import DurationError, seconds
+
+    try:
+        return None if value is None else seconds(value)
+    except DurationError as error:
+        raise click.BadParameter(f"{error}; {error.hint}") from None
+
+
+copy = click.option(
+    "--manifest", "copy", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False), envvar="DSJOBS_MANIFEST",
+    help="Keep the manifest there as well.",
+)  # fmt: skip
+fail_fast = click.option(
+    "--fail-fast", is_flag=True, envvar="DSJOBS_FAIL_FAST", help="After the first failure start nothing more."
+)
+on_interrupt = click.option(
+    "--on-interrupt", type=click.Choice(["wait", "cancel", "detach"]), envvar="DSJOBS_ON_INTERRUPT",
+    help="What becomes of running jobs at Ctrl-C or SIGTERM. Default: ask at a terminal, else cancel.",
+)  # fmt: skip
+lock_timeout = click.option(
+    "--lock-timeout", metavar="TIME", default="0s", callback=duration, envvar="DSJOBS_LOCK_TIMEOUT", show_default=True,
+    help="How long to wait for another run of the environment to end.",
+)  # fmt: skip
+timeout = click.option(
+    "--timeout", metavar="TIME", callback=duration, envvar="DSJOBS_TIMEOUT",
+    help="How long the run may take, e.g. 2h30m; then it is cancelled, with exit code 124.",
+)  # fmt: skip
+
+earlier_run = click.argument("run", default="latest")
+job_file = click.option(
+    "-f", "--file", "file", metavar="FILE", envvar="DSJOBS_FILE", help="The job file whose runs are meant."
+)
 
 
 def output(*kinds: str) -> Callable[[Command], Command]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -12,14 +14,18 @@ from dsjobs.cli import loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.loading import Loaded, Planned
-from dsjobs.model import Plan, PlannedJob, VariableValue
+from dsjobs.cli.varfiles import read_variables
+from dsjobs.diagnostics import has_errors
+from dsjobs.model import Plan, PlannedJob, Retry, VariableValue
 from dsjobs.plan.saved import as_json
+from dsjobs.spec.durations import written as duration
 
 
 @click.command("plan", short_help="Show what would run, with which inputs, and why.")
 @options.file
 @options.environment
 @options.variables
+@options.var_files
 @options.jobs
 @options.output("text", "json")
 @options.chdir
@@ -29,6 +35,7 @@ def command(
     file: str | None,
     env: str | None,
     given: tuple[tuple[str, str], ...],
+    var_files: tuple[Path, ...],
     max_parallel: int | None,
     output: str,
     color: str,
@@ -40,7 +47,7 @@ def command(
     """
     console = Console(color=color, quiet=quiet)
     with loading.no_collections():
-        loaded, planned = make(console, file, env, given=given, max_parallel=max_parallel)
+        loaded, planned = make(console, file, env, given=given, var_files=var_files, max_parallel=max_parallel)
         plan = planned.plan
         if plan is None:
             raise refuse(console, planned.diagnostics, loaded.sources)
@@ -48,7 +55,7 @@ def command(
         if output == "json":
             console.answer_json(as_json(plan, __version__))
         else:
-            console.answer(_text(plan))
+            console.answer(text(plan))
     return 0
 
 
@@ -59,6 +66,7 @@ def make(
     *,
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
+    var_files: Sequence[Path] = (),
 ) -> tuple[Loaded, Planned]:
     """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs."""
     loaded = loading.load(loading.find_file(file))
@@ -66,12 +74,17 @@ def make(
     if spec is None:
         raise refuse(console, loaded.diagnostics, loaded.sources)
     environment = loading.choose_environment(spec, env)
-    return loaded, loading.plan(loaded, spec, environment, given=given, max_parallel=max_parallel)
+    files = read_variables(var_files)
+    loaded = replace(loaded, sources=(*loaded.sources, *files.sources))
+    if has_errors(files.diagnostics):
+        raise refuse(console, files.diagnostics, loaded.sources)
+    return loaded, loading.plan(loaded, spec, environment, given=given, var_files=files.data, max_parallel=max_parallel)
 
 
-def _text(plan: Plan) -> str:
+def text(plan: Plan) -> str:
+    """A plan for people to read."""
     number = len(plan.jobs)
-    head = f"{plan.name} in environment '{plan.environment}' ({plan.backend})"
+    head = f"{plan.name} in environment '{plan.environment}' ({plan.backend}{', protected' if plan.protected else ''})"
     variables = [f"  {name} = {_shown(value)}" for name, value in sorted(plan.variables.items())]
     blocks = [head, *(["", "variables", *variables] if variables else []), ""]
     for index, planned in enumerate(plan.jobs, start=1):
@@ -93,13 +106,38 @@ def _job_lines(index: int, planned: PlannedJob) -> list[str]:
         f"{index:>3}. {planned.action} {job.name}: {request.target} ({settings})",
         f"     why: {'; '.join(planned.reasons)}",
     ]
+    if job.description:
+        lines.append(f"     {_one_line(job.description)}")
     lines += [f"     {name} = {_one_line(text)}" for name, text in request.input_variables.items()]
     lines += [
         f"     {name} = {_one_line(str(text))}   (known when it starts)" for name, text in job.deferred_inputs.items()
     ]
+    if job.tags:
+        lines.append("     tags: " + ", ".join(job.tags))
+    if job.run_if != "all_success":
+        lines.append(f"     run_if: {job.run_if}")
+    if job.when is not None:
+        lines.append(f"     when: {_one_line(job.when)}   (known when it could start)")
+    if job.pools:
+        lines.append("     pool: " + ", ".join(job.pools))
+    if job.allow_failure:
+        lines.append("     may fail: the run can succeed all the same")
+    if job.retry.max_attempts > 1:
+        lines.append(f"     retry: {_retry(job.retry)}")
+    if job.timeout is not None:
+        lines.append(f"     timeout: {duration(job.timeout)}")
     if job.outputs:
         lines.append("     outputs: " + ", ".join(_output(name, contract) for name, contract in job.outputs.items()))
     return lines
+
+
+def _retry(retry: Retry) -> str:
+    attempts = f"up to {retry.max_attempts} attempts"
+    waits = f", after {duration(retry.delay)}" if retry.delay else ""
+    if waits and retry.max_attempts > 2:
+        waits += f", then {retry.backoff:g} times as long each time, at most {duration(retry.max_delay)}"
+    kinds = "" if retry.on == Retry().on else ", when it failed with " + ", ".join(sorted(retry.on))
+    return attempts + waits + kinds
 
 
 def _one_line(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from dsjobs.cli.console import Console
 from dsjobs.reports.text import duration
 from dsjobs.run.flights import Clock
 from dsjobs.run.manifest import Fold
+from dsjobs.spec.durations import written
 
 HEARTBEAT = 60.0
 """Seconds without a change after which a line says that the run is alive."""
@@ -22,12 +23,15 @@ Record = dict[str, Any]
 class Progress:
     """A listener of the executor that prints lines to stderr."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
+    def __init__(self, console: Console, clock: Clock, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
+        """`earlier`: what the journal has already."""
         self._console = console
         self._clock = clock
         self._fold = Fold()
         self._last = clock.ticks()
         self._beating = False
+        for record in earlier:
+            self._fold.apply(record)
 
     def __call__(self, records: Sequence[Record]) -> float | None:
         """Print what changed; asks to be called again for the heartbeat."""
@@ -53,6 +57,13 @@ class Progress:
             return f"{self._status('running')}{record['job']}{again}"
         if kind == "job_finished":
             return self._finished(record)
+        if kind == "job_retrying":
+            failed = f"{self._status('failed')}{record['job']}: {record['failure']['message']}"
+            return f"{failed}; next attempt in {written(record['retry_in'])}"
+        if kind == "job_cancelling" and record["reason"] == "timeout":
+            return f"{self._status('running')}{record['job']}: it takes too long, cancelling it"
+        if kind == "run_detached":
+            return f"left: {record['reason']}"
         if kind == "job_skipped":
             return f"{self._status('skipped')}{record['job']}: {record['reason']}"
         if kind == "stop_requested":

@@ -48,6 +48,10 @@ _INSTALL_HINT = "pip install 'dsjobs[server]'"
     help="The authorized key of a service account that may ask for IAM tokens. Repeatable.",
 )  # fmt: skip
 @click.option(
+    "--federation", "federations", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
+    help="A workload identity federation: whose ID tokens may be exchanged for IAM tokens. Repeatable.",
+)  # fmt: skip
+@click.option(
     "--metadata",
     is_flag=True,
     help="Give tokens to every process of this machine, as the metadata service of a VM does.",
@@ -110,6 +114,7 @@ def command(
     hosts: tuple[str, ...],
     token_file: Path | None,
     accounts: tuple[Path, ...],
+    federations: tuple[Path, ...],
     metadata: bool,
     connectors: tuple[str, ...],
     strict: bool,
@@ -137,6 +142,7 @@ def command(
     from dsjobs.server import auth, serving
     from dsjobs.server import faults as server_faults
     from dsjobs.server.configuration import Configuration, default_max_running
+    from dsjobs.server.federations import read_federation
     from dsjobs.server.service_accounts import read_key
 
     _check_reach(host, allow_remote=allow_remote, has_token=token_file is not None, metadata=metadata)
@@ -152,6 +158,7 @@ def command(
         strict=strict,
         spark_connectors=frozenset(connectors),
         service_accounts=tuple(read_key(path) for path in accounts),
+        federations=tuple(read_federation(path) for path in federations),
         serves_metadata=metadata,
         poll_interval=poll_interval,
         token_seconds=token_seconds,

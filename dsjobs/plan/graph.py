@@ -114,7 +114,9 @@ def start_order(needs: Needs) -> list[str]:
 def _unknown_need(job: JobFields, index: int, hints: Suggestions) -> Diagnostic:
     need, listed = job.needs[index], job.written["needs"]
     position = listed.item_position(index) if isinstance(listed, MarkedList) else job.written.position()
-    return Diagnostic("DSJ302", f"job '{job.name}' needs '{need}', which is not a job", position, hints.hint(need))
+    base, bracket, _ = need.partition("[")
+    hint = f"write '{base}': its cells are chosen by the keys that both matrices have" if bracket else hints.hint(need)
+    return Diagnostic("DSJ302", f"job '{job.name}' needs '{need}', which is not a job", position, hint)
 
 
 def _cycle_problem(cycle: list[str], jobs: Mapping[str, JobFields]) -> Diagnostic:

@@ -1,7 +1,7 @@
 """Jobs to Plan: what a run will do, in which order, and why.
 
-Rules: every job runs; the order is the one in which the jobs would start one after another, the longest remaining path first,
-then the file's order; at most `max_parallel` are in flight.
+Rules: every job runs, but those whose `when` is already known to be false; the order is the one in which the jobs would start
+one after another, the longest remaining path first, then the file's order; at most `max_parallel` are in flight.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from dsjobs.model import Environment, Job, Plan, PlannedJob, Spec, VariableValue
 from dsjobs.plan.graph import start_order
+from dsjobs.plan.pools import with_pools
 
 DEFAULT_MAX_PARALLEL = 4
 
@@ -23,6 +24,7 @@ def make_plan(
     max_parallel: int | None = None,
 ) -> Plan:
     """The plan for `jobs`, whose needs have no cycle. `max_parallel` overrides the file's."""
+    pools, jobs = with_pools(environment, spec.pools, jobs)
     by_name = {job.name: job for job in jobs}
     order = start_order({job.name: job.needs for job in jobs})
     return Plan(
@@ -34,11 +36,26 @@ def make_plan(
         settings=environment.settings,
         variables=variables,
         max_parallel=max_parallel or spec.max_parallel or DEFAULT_MAX_PARALLEL,
-        jobs=tuple(PlannedJob(by_name[name], "run", (_reason(by_name[name]),)) for name in order),
+        protected=environment.protected,
+        pools=pools,
+        jobs=tuple(_planned(by_name[name]) for name in order),
     )
+
+
+def _planned(job: Job) -> PlannedJob:
+    if job.skip_reason is not None:
+        return PlannedJob(job, "skip", (job.skip_reason,))
+    return PlannedJob(job, "run", (_reason(job),))
 
 
 def _reason(job: Job) -> str:
     if not job.needs:
         return "selected; needs no other job"
-    return "selected; after " + ", ".join(job.needs)
+    cells = {cell for bound in job.bindings.values() if not isinstance(bound, str) for cell in bound}
+    after = [need for need in job.needs if need not in cells]
+    after += [_counted(bound, name) for name, bound in job.bindings.items() if not isinstance(bound, str)]
+    return "selected; after " + ", ".join(after)
+
+
+def _counted(cells: tuple[str, ...], job: str) -> str:
+    return cells[0] if len(cells) == 1 else f"{len(cells)} cells of {job}"

@@ -24,6 +24,10 @@ def as_json(plan: Plan, tool_version: str) -> dict[str, Any]:
         },
         "jobs": [job_as_json(planned) for planned in plan.jobs],
     }
+    if plan.protected:
+        body["protected"] = True
+    if plan.pools:
+        body["pools"] = dict(plan.pools)
     return {"schema_version": 1, "tool_version": tool_version, "digest": digest(body), **body}
 
 
@@ -40,10 +44,31 @@ def job_as_json(planned: PlannedJob) -> dict[str, Any]:
         "outputs": {name: dict(contract) for name, contract in job.outputs.items()},
     }
     # What was not asked for is left out: a plan is read by people.
+    if job.base:
+        written["job"] = job.base
+        written["matrix"] = plain(job.matrix)
+    if job.bindings:
+        written["bindings"] = {
+            name: bound if isinstance(bound, str) else list(bound) for name, bound in job.bindings.items()
+        }
+    if job.description:
+        written["description"] = job.description
+    if job.tags:
+        written["tags"] = list(job.tags)
     if job.retry.max_attempts > 1:
         written["retry"] = job.retry.as_json()
     if job.timeout is not None:
         written["timeout"] = job.timeout
+    if job.run_if != "all_success":
+        written["run_if"] = job.run_if
+    if job.when is not None:
+        written["when"] = job.when
+    if job.allow_failure:
+        written["allow_failure"] = True
+    if job.pools:
+        written["pools"] = list(job.pools)
+    if not planned.selected:
+        written["selected"] = False
     if planned.reused is not None:
         written["reused"] = planned.reused.as_json()
     return written
@@ -62,6 +87,8 @@ def from_json(data: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> Pla
         variables={name: VariableValue(one["value"], one["layer"]) for name, one in data["variables"].items()},
         max_parallel=data["max_parallel"],
         jobs=tuple(planned_from_json(job) for job in jobs),
+        protected=data.get("protected", False),
+        pools=data.get("pools", {}),
     )
 
 
@@ -70,15 +97,31 @@ def planned_from_json(data: Mapping[str, Any]) -> PlannedJob:
     retry, reused = data.get("retry"), data.get("reused")
     job = Job(
         name=data["name"],
-        description="",
+        description=data.get("description", ""),
         request=Request.from_json(data["request"]),
         deferred_inputs=data["deferred_inputs"],
         outputs=data["outputs"],
         needs=tuple(data["needs"]),
         retry=Retry(**{**retry, "on": frozenset(retry["on"])}) if retry else Retry(),
         timeout=data.get("timeout"),
+        tags=tuple(data.get("tags", ())),
+        base=data.get("job", ""),
+        matrix=data.get("matrix", {}),
+        bindings={
+            name: bound if isinstance(bound, str) else tuple(bound) for name, bound in data.get("bindings", {}).items()
+        },
+        run_if=data.get("run_if", "all_success"),
+        when=data.get("when"),
+        allow_failure=data.get("allow_failure", False),
+        pools=tuple(data.get("pools", ())),
     )
-    return PlannedJob(job, data["action"], tuple(data["reasons"]), Reused(**reused) if reused else None)
+    return PlannedJob(
+        job=job,
+        action=data["action"],
+        reasons=tuple(data["reasons"]),
+        reused=Reused(**reused) if reused else None,
+        selected=data.get("selected", True),
+    )
 
 
 def plain(value: Any) -> Any:

@@ -3,46 +3,101 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dsjobs.reports.columns import Show, columns
+
 Manifest = Mapping[str, Any]
-Show = Callable[[str], str]
-"""How a status is shown, e.g. with a symbol and a colour."""
 
 TRACEBACK_LINES = 8
 OUTPUTS_WIDTH = 80
 
 
-def table(manifest: Manifest, show: Show = str) -> str:
-    """The run's head, a line for each job in the order in which they ran, the failures, and the summary."""
+def table(manifest: Manifest, show: Show = str, *, state: str | None = None, arguments: str = "") -> str:
+    """The run's head, a line for each job in the order in which they ran, the failures, and the summary.
+
+    `state`: how a run stands that has not ended. `arguments` name the run in what is to be typed next.
+    """
     run = manifest["run"]
-    lines = [f"{run['name']} · run {run['id']} · environment '{run['environment']}' ({run['backend']})", ""]
-    lines += _job_lines(manifest["jobs"], show)
+    lines = [f"{run['name']} · run {run['id']} · environment '{run['environment']}' ({run['backend']})"]
+    lines += [*_standing(run, state or _state(run)), "", *_job_lines(manifest["jobs"], show)]
     for job in manifest["jobs"]:
         if job["failure"]:
             lines += ["", *failure_lines(job)]
-    return "\n".join([*lines, "", summary(manifest)])
+    last = summary(manifest)
+    verb = next_verb(state or _state(run))
+    if verb is not None:
+        last += f" · next: {' '.join(filter(None, ('dsjobs', verb, arguments)))}"
+    return "\n".join([*lines, "", last])
+
+
+def next_verb(state: str) -> str | None:
+    """The command that goes on from a run in this state."""
+    return {"failed": "retry", "cancelled": "retry", "interrupted": "resume", "detached": "resume"}.get(state)
+
+
+def _state(run: Mapping[str, Any]) -> str:
+    """How a run stands by its manifest alone, which does not know whether its process is still there."""
+    return "detached" if run["detached_at"] and run["status"] == "running" else str(run["status"])
+
+
+def _standing(run: Mapping[str, Any], state: str) -> list[str]:
+    """What there is to say of a run beyond its status."""
+    lines = []
+    if run["parent_run"]:
+        lines.append(f"follows run {run['parent_run']}")
+    if run["resumed_at"]:
+        times = len(run["resumed_at"])
+        lines.append(f"resumed{f' {times} times, last' if times > 1 else ''} at {_second(run['resumed_at'][-1])}")
+    if run["stopped"]:
+        lines.append(f"stopped: {run['stopped']}")
+    if state == "running":
+        lines.append(f"goes on in process {run['pid']} on {run['host']}")
+    elif state == "detached":
+        lines.append(f"detached at {_second(run['detached_at'])}: what is in flight goes on without dsjobs")
+    elif state == "interrupted":
+        lines.append(f"interrupted: its process {run['pid']} on {run['host']} is gone")
+    return lines
+
+
+def _second(moment: str) -> str:
+    """A time of the manifest, without fractions."""
+    return f"{moment[:10]} {moment[11:19]} UTC"
 
 
 def _job_lines(jobs: Sequence[Mapping[str, Any]], show: Show) -> list[str]:
     """The jobs in columns: name, status, duration, and what there is to say."""
     took = [duration(job["duration"]) if job["duration"] is not None else "" for job in jobs]
-    names, statuses, times = (
-        max(map(len, column), default=0) for column in ([j["name"] for j in jobs], [j["status"] for j in jobs], took)
-    )
-    lines = []
-    for job, time in zip(jobs, took, strict=True):
-        status = show(job["status"]) + " " * (statuses - len(job["status"]))
-        lines.append(f"  {job['name']:<{names}}  {status}  {time:>{times}}  {_detail(job)}".rstrip())
-    return lines
+    rows = [[job["name"], job["status"], time, _detail(job)] for job, time in zip(jobs, took, strict=True)]
+    return columns(rows, {1: show}, right=2)
 
 
 def _detail(job: Mapping[str, Any]) -> str:
+    return " · ".join(filter(None, (_outcome(job), _history(job))))
+
+
+def _outcome(job: Mapping[str, Any]) -> str:
     if job["status"] == "skipped":
         return "; ".join(job["reasons"])
     shown = ", ".join(f"{name}={_short(value)}" for name, value in (job["outputs"] or {}).items())
     return shown if len(shown) <= OUTPUTS_WIDTH else shown[: OUTPUTS_WIDTH - 1] + "…"
+
+
+def _history(job: Mapping[str, Any]) -> str:
+    """How the job came to stand as it does, where that is not by its first attempt."""
+    if job["reused_from"]:
+        return f"from run {job['reused_from']}"
+    if not job["attempts"]:
+        return ""
+    last = job["attempts"][-1]
+    if job["status"] == "pending":
+        return f"attempt {last['number']} failed, the next is due at {_second(last['retry_at'])}"
+    if job["status"] == "running" and last["cancelling"]:
+        return f"asked to end ({last['cancelling']})"
+    if job["status"] == "running":
+        return f"attempt {last['number']}" if last["number"] > 1 else ""
+    return f"{last['number']} attempts" if last["number"] > 1 else ""
 
 
 def _short(value: Any) -> str:
@@ -85,11 +140,14 @@ _ORDER = ("failed", "cancelled", "skipped", "running", "pending", "succeeded")
 
 def summary(manifest: Manifest) -> str:
     """One line: how many of each status, and how long it took."""
-    counts = manifest["counts"]
-    parts = [f"{counts[status]} {status}" for status in _ORDER if counts.get(status)]
     run = manifest["run"]
     took = f" in {duration(run['duration'])}" if run["duration"] is not None else ", not finished"
-    return ", ".join(parts) + took
+    return counted(manifest["counts"]) + took
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """How many jobs have each status, what needs attention first."""
+    return ", ".join(f"{counts[status]} {status}" for status in _ORDER if counts.get(status))
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """The executor: the only loop. Answers and timers come in, go through the scheduler, are journaled, and only then acted on.
 
-One thread owns all state. Worker threads make the calls to the backend and post the answers to the inbox; `notify` and `stop`
-post there too. Each turn drains the inbox, so that one sync of the journal covers everything that happened meanwhile.
+One thread owns all state. Worker threads make the calls to the backend and post the answers to the inbox; `notify`, `stop` and
+`detach` post there too. Each turn drains the inbox, so that one sync of the journal covers everything that happened meanwhile.
 """
 
 from __future__ import annotations
@@ -12,40 +12,44 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from dsjobs.backends.protocol import Backend, Submission
+from dsjobs.backends.protocol import Backend
 from dsjobs.errors import BackendError
 from dsjobs.model import Failure, Job, Operation, Plan, Status
 from dsjobs.run import records
 from dsjobs.run.calls import Workers
-from dsjobs.run.flights import Answer, CancelFailed, Clock, Flight, Look, RunContext, Timers, Turn
-from dsjobs.run.outcome import Outcome, judge
-from dsjobs.run.pace import Durations, Pace, kind
-from dsjobs.run.requests import render_request
-from dsjobs.run.scheduler import (
+from dsjobs.run.dispatch import Dispatch
+from dsjobs.run.events import (
     Action,
+    AttemptFailed,
     Cancel,
     Event,
     Finished,
-    Scheduler,
+    GiveUp,
+    Hold,
+    RetryDue,
     Skip,
     Started,
     StopRequested,
     Submit,
     Watch,
-    run_status,
 )
+from dsjobs.run.flights import Answer, CancelFailed, Clock, Detach, Flight, Look, RunContext, TimedOut, Timers, Turn
+from dsjobs.run.outcome import Outcome, duration, judge, still_running
+from dsjobs.run.pace import Durations, Pace
+from dsjobs.run.recovery import Recovered
+from dsjobs.run.requests import render_request
+from dsjobs.run.retries import next_delay
+from dsjobs.run.rules import rules_of
+from dsjobs.run.scheduler import Scheduler, run_status
 
 MAX_WORKERS = 16
 """More threads make `requests` slower, not faster."""
 
-LONGEST_DELAY = 15.0
-"""Seconds between two tries of a submit, at most; the first comes after one, and each waits twice as long as the last."""
-
 SUBMIT_PATIENCE = 300.0
 """Seconds for which a submit that may succeed later is repeated, with the same idempotency key."""
 
-CANCEL_AGAIN = 5.0
-"""Seconds after which a request to cancel that may succeed later is repeated."""
+CANCEL_PATIENCE = 300.0
+"""Seconds after which an attempt that took too long, and was asked to end, is given up though it still runs."""
 
 KEY_NAMESPACE = uuid.UUID("6f1c1d3c-6a0b-5b5e-9a44-0d6a6f6b7a01")
 
@@ -62,7 +66,8 @@ class Log(Protocol):
 
 
 class Executor:
-    """Runs a plan on a backend. Call `run` once; `stop` may be called from any thread, also from a signal handler."""
+    """Runs a plan on a backend. Call `run` once; `hold`, `stop` and `detach` may be called from any thread, also from a signal
+    handler."""
 
     def __init__(
         self,
@@ -75,54 +80,76 @@ class Executor:
         listeners: Sequence[Listener] = (),
         fail_fast: bool = False,
         durations: Durations | None = None,
+        recovered: Recovered | None = None,
     ) -> None:
         """`log` gets every record before it is acted on; `listeners` after that, in the given order. `durations`: how long
-        the same notebooks took in earlier runs (`kind` names them)."""
+        the same notebooks took in earlier runs (`kind` names them). `recovered`: the run goes on where its journal ends."""
         self._plan = plan
         self._backend = backend
         self._log = log
         self._context = context
         self._clock = clock
         self._listeners = listeners
+        self._recovered = recovered
         self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
-        self._scheduler = Scheduler(
-            {name: [need for need in job.needs if need in self._jobs] for name, job in self._jobs.items()},
-            max_parallel=plan.max_parallel,
-            fail_fast=fail_fast,
-        )
+        needs = {name: [need for need in job.needs if need in self._jobs] for name, job in self._jobs.items()}
+        self._scheduler = Scheduler(needs, rules_of(plan, fail_fast=fail_fast))
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
-        self._flights: dict[str, Flight] = {}
-        self._by_operation: dict[str, str] = {}
         self._timers = Timers(clock.ticks)
-        self._pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
+        pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
+        self._dispatch = Dispatch(
+            backend, context.folder, self._workers, self._timers, pace, post=self._inbox.put, ticks=clock.ticks
+        )
         self._names: dict[str, Any] = self._template_names()
-        self._early_looks: set[str] = set()
-        self._stop_written: StopRequested | None = None
+        self._failed_attempts: dict[str, tuple[int, Outcome]] = {}
+        self._stop_written: StopRequested | None = recovered.written_stop if recovered else None
+        self._detached: str | None = None
 
     def stop(self, reason: str, *, cancel: bool) -> None:
         """Ask for the end of the run: nothing new starts, and with `cancel` what is in flight is asked to end."""
         self._inbox.put(StopRequested(reason, cancel))
 
+    def hold(self) -> None:
+        """Start nothing new, until `stop` or `detach` says what becomes of the run."""
+        self._inbox.put(Hold())
+
+    def detach(self, reason: str) -> None:
+        """Leave the run as it is: what is in flight goes on at the backend, and the journal says where to go on."""
+        self._inbox.put(Detach(reason))
+
     def run(self, plan_digest: str) -> Status:
-        """Run to the end and return what the run came to. Raises what is not an outcome: a full disk, a bug."""
+        """Run to the end and return what the run came to; RUNNING where it was left before. Raises what is not an outcome: a
+        full disk, a bug."""
         try:
-            turn = Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
-            turn.records += records.jobs_planned(self._plan)
-            self._plan_actions(self._scheduler.start(), turn)
-            self._take(turn)
-            while not self._scheduler.is_finished:
+            self._take(self._first_turn(plan_digest))
+            while not self._scheduler.is_finished and self._detached is None:
                 turn = Turn()
                 for message in self._wait():
                     self._receive(message, turn)
                 self._take(turn)
-            status = run_status(self._scheduler.statuses, stopped=self._scheduler.stop is not None)
+            if self._detached is not None and not self._scheduler.is_finished:
+                self._take(Turn([records.run_detached(self._clock.now(), self._detached)]))
+                return Status.RUNNING
+            allowed = frozenset(name for name, job in self._jobs.items() if job.allow_failure)
+            stopped = self._scheduler.stop is not None
+            status = run_status(self._scheduler.statuses, stopped=stopped, allowed_failures=allowed)
             self._take(Turn([records.run_finished(self._clock.now(), status)]))
             return status
         finally:
             self._workers.close()
 
     # --- the turn ---
+
+    def _first_turn(self, plan_digest: str) -> Turn:
+        if self._recovered is not None:
+            turn = Turn([records.run_resumed(self._clock.now(), self._context.header)])
+            self._take_up(self._recovered, turn)
+            return turn
+        turn = Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
+        turn.records += records.jobs_planned(self._plan)
+        self._plan_actions(self._scheduler.start(), turn)
+        return turn
 
     def _take(self, turn: Turn) -> None:
         if turn.records:
@@ -153,11 +180,17 @@ class Executor:
         if isinstance(message, Answer):
             self._answered(message, turn)
         elif isinstance(message, Look):
-            self._look(message.operation_id)
+            self._dispatch.look(message.operation_id)
+        elif isinstance(message, RetryDue | Hold):
+            self._handle(message, turn)
+        elif isinstance(message, TimedOut):
+            self._timed_out(message, turn)
         elif isinstance(message, StopRequested):
             self._stop(message, turn)
+        elif isinstance(message, Detach):
+            self._detached = message.reason
         elif isinstance(message, CancelFailed):
-            self._timers.add(CANCEL_AGAIN, lambda: self._cancel(message.operation_id))
+            self._dispatch.cancel_later(message.operation_id)
         elif isinstance(message, BaseException):
             raise message
 
@@ -180,19 +213,51 @@ class Executor:
             if isinstance(action, Submit):
                 ended += self._plan_submit(action, turn)
             elif isinstance(action, Skip):
-                self._names["needs"][action.job] = {"outputs": {}, "status": Status.SKIPPED.value}
-                turn.records.append(records.job_skipped(self._clock.now(), action.job, action.reason))
+                self._skip(action, turn)
+            elif isinstance(action, GiveUp):
+                attempt, outcome = self._failed_attempts[action.job]
+                ended.append(self._ended(action.job, attempt, outcome, turn))
             elif isinstance(action, Watch):
-                turn.actions.append(lambda action=action: self._watch(action.job))  # type: ignore[misc]
+                turn.actions.append(lambda action=action: self._dispatch.watch(action.job))  # type: ignore[misc]
             elif isinstance(action, Cancel):
-                turn.actions.append(lambda action=action: self._cancel(action.operation_id))  # type: ignore[misc]
+                self._plan_cancel(action.job, "stopped", turn)
         return ended
+
+    def _skip(self, skip: Skip, turn: Turn) -> None:
+        self._names["needs"][skip.job] = {"outputs": {}, "status": Status.SKIPPED.value}
+        turn.records.append(records.job_skipped(self._clock.now(), skip.job, skip.reason, skip.cause))
 
     def _stop(self, event: StopRequested, turn: Turn) -> None:
         self._handle(event, turn)
         if event.cancel:
-            for flight in [flight for flight in self._flights.values() if flight.put_off is not None]:
+            for flight in [flight for flight in self._dispatch if flight.put_off is not None]:
                 self._give_up(flight, turn)
+
+    # --- taking up ---
+
+    def _take_up(self, recovered: Recovered, turn: Turn) -> None:
+        """Go on where the journal ends. What the backend still knows is looked at; the rest is submitted again with its key,
+        which starts nothing anew."""
+        self._names["needs"].update(recovered.needs)
+        self._failed_attempts.update(recovered.failed_attempts)
+        for attempt in recovered.open_attempts:
+            waited = self._clock.now() - attempt.submitted_at
+            flight = Flight(attempt.job, attempt.number, attempt.request, attempt.key, self._clock.ticks())
+            flight.accepted = self._clock.ticks() - max(0.0, waited)
+            flight.cancelling = attempt.cancelling
+            self._dispatch.add(flight)
+            if attempt.operation_id is not None and self._backend.capabilities.survives:
+                self._dispatch.accept(flight, Operation(attempt.operation_id))
+                turn.actions.append(lambda flight=flight: self._dispatch.poll(flight))  # type: ignore[misc]
+                self._limit(flight, turn)
+                if flight.cancelling is not None:
+                    turn.actions.append(lambda flight=flight: self._dispatch.cancel(flight.operation_id))  # type: ignore[misc]
+            else:
+                flight.known_as = attempt.operation_id
+                turn.actions.append(lambda flight=flight: self._dispatch.submit(flight))  # type: ignore[misc]
+        self._plan_actions(self._scheduler.restore(recovered.past), turn)
+        for job, due in recovered.due.items():
+            self._rest(job, max(0.0, due - self._clock.now()), turn)
 
     # --- submitting ---
 
@@ -204,39 +269,15 @@ class Executor:
             return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, request), turn)]
         key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
         flight = Flight(action.job, action.attempt, request, key, self._clock.ticks())
-        self._flights[action.job] = flight
+        self._dispatch.add(flight)
         turn.records.append(records.job_submitting(self._clock.now(), action.job, action.attempt, key, request))
-        turn.actions.append(lambda: self._submit(flight))
+        turn.actions.append(lambda: self._dispatch.submit(flight))
         return []
-
-    def _submit(self, flight: Flight) -> None:
-        folder = self._context.folder
-        executed = folder.notebook(flight.job) if folder else None
-        submission = Submission(flight.job, flight.attempt, flight.request, executed)
-        flight.tries += 1
-        flight.put_off = None
-
-        def call() -> Operation:
-            return self._backend.submit(submission, idempotency_key=flight.key, notify=self._notify)
-
-        self._call(flight.job, "submit", call)
-
-    def _call(self, job: str, verb: str, call: Callable[[], Operation]) -> None:
-        def answer() -> Answer:
-            try:
-                return Answer(job, verb, call())
-            except BackendError as error:
-                return Answer(job, verb, error)
-
-        self._workers.run(answer, is_look=verb == "poll")
-
-    def _notify(self, operation_id: str) -> None:
-        self._inbox.put(Look(operation_id))
 
     # --- answers ---
 
     def _answered(self, answer: Answer, turn: Turn) -> None:
-        flight = self._flights.get(answer.job)
+        flight = self._dispatch[answer.job]
         if flight is None:
             return
         flight.looking = False
@@ -248,31 +289,33 @@ class Executor:
             self._seen(flight, answer.result, turn)
 
     def _accepted(self, flight: Flight, operation: Operation, turn: Turn) -> None:
-        flight.operation_id = operation.id
-        self._by_operation[operation.id] = flight.job
-        turn.records.append(records.job_submitted(self._clock.now(), flight.job, flight.attempt, operation.id))
+        is_early = self._dispatch.accept(flight, operation)
+        if flight.known_as != operation.id:
+            turn.records.append(records.job_submitted(self._clock.now(), flight.job, flight.attempt, operation.id))
+        flight.accepted = self._clock.ticks()
         if operation.done:
             self._seen(flight, operation, turn)
             return
-        flight.accepted, flight.hint = self._clock.ticks(), operation.poll_after
         self._handle(Started(flight.job, operation.id), turn)
-        if operation.id in self._early_looks:
-            turn.actions.append(lambda: self._poll(flight))
-        self._forget_early_looks()
+        self._limit(flight, turn)
+        if is_early:
+            turn.actions.append(lambda: self._dispatch.poll(flight))
 
     def _seen(self, flight: Flight, operation: Operation, turn: Turn) -> None:
         if operation.done:
-            outcome = judge(operation, self._jobs[flight.job].outputs)
-            self._finish(flight.job, flight.attempt, outcome, turn)
+            job = self._jobs[flight.job]
+            self._finish(flight, judge(operation, job.outputs, cancelling=flight.cancelling, timeout=job.timeout), turn)
             return
         flight.hint = operation.poll_after
-        turn.actions.append(lambda: self._poll(flight) if flight.look_again else self._watch(flight.job))
+        turn.actions.append(
+            lambda: self._dispatch.poll(flight) if flight.look_again else self._dispatch.watch(flight.job)
+        )
 
     def _call_failed(self, flight: Flight, verb: str, error: BackendError, turn: Turn) -> None:
         if verb == "submit":
             self._submit_failed(flight, error, turn)
         elif error.retryable:
-            turn.actions.append(lambda: self._watch(flight.job))
+            turn.actions.append(lambda: self._dispatch.watch(flight.job))
         else:
             self._fail(flight, f"the job could not be watched: {error}", error.hint, turn)
 
@@ -286,12 +329,7 @@ class Executor:
         if stop is not None and stop.cancel:
             self._give_up(flight, turn)
             return
-        delay = min(LONGEST_DELAY, 2.0 ** min(flight.tries - 1, 10))
-        turn.actions.append(lambda: self._timers.add(delay, lambda: self._submit_again(flight)))
-
-    def _submit_again(self, flight: Flight) -> None:
-        if self._flights.get(flight.job) is flight:
-            self._submit(flight)
+        turn.actions.append(lambda: self._dispatch.submit_later(flight))
 
     def _give_up(self, flight: Flight, turn: Turn) -> None:
         """End a job whose submit would have been repeated, had the run not been stopped."""
@@ -299,90 +337,71 @@ class Executor:
         self._fail(flight, message, "whether the backend has started it is not known", turn)
 
     def _fail(self, flight: Flight, message: str, hint: str | None, turn: Turn) -> None:
-        outcome = Outcome(Status.FAILED, Failure("backend", message, hint))
-        self._finish(flight.job, flight.attempt, outcome, turn)
+        self._finish(flight, Outcome(Status.FAILED, Failure("backend", message, hint)), turn)
 
-    def _finish(self, job: str, attempt: int, outcome: Outcome, turn: Turn) -> None:
-        self._handle(self._ended(job, attempt, outcome, turn), turn)
+    def _finish(self, flight: Flight, outcome: Outcome, turn: Turn) -> None:
+        """An attempt has ended: with it the job, unless it is tried again."""
+        job = self._jobs[flight.job]
+        delay = next_delay(job.retry, flight.attempt, outcome.failure, random.uniform)
+        if delay is None or self._scheduler.stop is not None:
+            self._handle(self._ended(flight.job, flight.attempt, outcome, turn), turn)
+            return
+        self._dispatch.remove(flight.job, duration(outcome))
+        self._failed_attempts[flight.job] = (flight.attempt, outcome)
+        turn.records.append(records.job_retrying(self._clock.now(), flight.job, flight.attempt, outcome, delay))
+        self._handle(AttemptFailed(flight.job), turn)
+        self._rest(flight.job, delay, turn)
+
+    def _rest(self, job: str, delay: float, turn: Turn) -> None:
+        turn.actions.append(lambda: self._timers.add(delay, lambda: self._inbox.put(RetryDue(job))))
 
     def _ended(self, job: str, attempt: int, outcome: Outcome, turn: Turn) -> Finished:
         """Write down an outcome; what comes back is for the scheduler."""
-        flight = self._flights.pop(job, None)
-        if flight is not None and flight.operation_id is not None:
-            self._by_operation.pop(flight.operation_id, None)
-            self._pace.ended(kind(flight.request), _duration(outcome, self._clock.ticks() - flight.accepted))
-        self._forget_early_looks()
+        self._dispatch.remove(job, duration(outcome))
         self._names["needs"][job] = {"outputs": dict(outcome.outputs or {}), "status": outcome.status.value}
         turn.records.append(records.job_finished(self._clock.now(), job, attempt, outcome))
         return Finished(job, outcome.status)
 
-    # --- watching ---
+    # --- time limits and cancelling ---
 
-    def _watch(self, job: str) -> None:
-        """Plan the next look at a job's operation, in place of any that was planned before."""
-        flight = self._flights.get(job)
-        if flight is None:
+    def _limit(self, flight: Flight, turn: Turn) -> None:
+        """Have an attempt end in time, where its job says what that is."""
+        timeout = self._jobs[flight.job].timeout
+        if timeout is not None:
+            left = max(0.0, flight.accepted + timeout - self._clock.ticks())
+            late = TimedOut(flight)
+            turn.actions.append(lambda: self._timers.add(left, lambda: self._inbox.put(late)))
+
+    def _timed_out(self, late: TimedOut, turn: Turn) -> None:
+        flight, timeout = late.flight, self._jobs[late.flight.job].timeout or 0.0
+        if self._dispatch[flight.job] is not flight:
             return
-        flight.next_look += 1
-        number = flight.next_look
-        elapsed = self._clock.ticks() - flight.accepted
-        wait = self._pace.next_look(kind(flight.request), elapsed, len(self._flights), flight.hint)
-        self._timers.add(wait, lambda: self._poll(flight) if flight.next_look == number else None)
+        if late.is_asked:
+            self._finish(flight, still_running(flight.operation_id, timeout, CANCEL_PATIENCE), turn)
+            return
+        self._plan_cancel(flight.job, "timeout", turn)
+        again = TimedOut(flight, is_asked=True)
+        turn.actions.append(lambda: self._timers.add(CANCEL_PATIENCE, lambda: self._inbox.put(again)))
 
-    def _look(self, operation_id: str) -> None:
-        job = self._by_operation.get(operation_id)
-        if job is not None:
-            self._poll(self._flights[job])
-        elif self._is_submitting:
-            # It may have ended before the answer to its submit was read.
-            self._early_looks.add(operation_id)
-
-    @property
-    def _is_submitting(self) -> bool:
-        """Whether the answer to a submit is still to come."""
-        return len(self._flights) > len(self._by_operation)
-
-    def _forget_early_looks(self) -> None:
-        if not self._is_submitting:
-            self._early_looks.clear()
-
-    def _poll(self, flight: Flight) -> None:
+    def _plan_cancel(self, job: str, reason: str, turn: Turn) -> None:
+        flight = self._dispatch[job]
+        if flight is None or flight.operation_id is None:
+            return
         operation_id = flight.operation_id
-        if operation_id is None or self._flights.get(flight.job) is not flight:
-            return
-        flight.look_again = flight.looking
-        if flight.looking:
-            return
-        flight.looking = True
-        flight.next_look += 1  # a look that is planned need not be made any more
-        self._call(flight.job, "poll", lambda: self._backend.poll(operation_id))
-
-    def _cancel(self, operation_id: str) -> None:
-        if operation_id not in self._by_operation:
-            return
-
-        def call() -> Any:
-            try:
-                self._backend.cancel(operation_id)
-            except BackendError as error:
-                # Best effort: the outcome arrives through poll, whatever became of the request.
-                return CancelFailed(operation_id) if error.retryable else None
-            return Look(operation_id)
-
-        self._workers.run(call)
+        if flight.cancelling is None:
+            flight.cancelling = reason
+            turn.records.append(records.job_cancelling(self._clock.now(), job, flight.attempt, reason))
+        turn.actions.append(lambda: self._dispatch.cancel(operation_id))
 
     def _template_names(self) -> dict[str, Any]:
+        reused = {planned.job.name: planned.reused for planned in self._plan.jobs if planned.reused is not None}
         return {
             "vars": {name: value.value for name, value in self._plan.variables.items()},
             "environment": self._plan.environment,
             "git": self._context.header.get("git") or {},
             "run": {"id": self._context.run_id, "started_at": records.moment(self._context.started_at)},
-            "needs": {},
+            "needs": {
+                name: {"outputs": dict(earlier.outputs or {}), "status": Status.SUCCEEDED.value}
+                for name, earlier in reused.items()
+            },
         }
-
-
-def _duration(outcome: Outcome, seen: float) -> float:
-    """Seconds that an operation took: by the backend's own times, else until its end was `seen`."""
-    if outcome.started_at is None or outcome.finished_at is None:
-        return seen
-    return max(0.0, outcome.finished_at - outcome.started_at)

@@ -35,7 +35,7 @@ class RunContext:
 class Flight:
     """An attempt on its way. `since` and `accepted` are in ticks; `hint` is when the backend wants to be asked again;
     `put_off` is why its submit waits to be repeated; of the looks that are planned only the one with the number
-    `next_look` counts."""
+    `next_look` counts. `cancelling`: why it was asked to end; `known_as`: the operation that the journal has already."""
 
     job: str
     attempt: int
@@ -50,6 +50,8 @@ class Flight:
     next_look: int = 0
     tries: int = 0
     put_off: BackendError | None = None
+    cancelling: str | None = None
+    known_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,21 @@ class CancelFailed:
     """A request to cancel did not arrive, but may later."""
 
     operation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """An attempt has taken as long as it may; `is_asked`: it was asked to end, and has not."""
+
+    flight: Flight
+    is_asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """Leave the run as it is."""
+
+    reason: str
 
 
 @dataclass(slots=True)

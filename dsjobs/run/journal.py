@@ -25,12 +25,18 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 
 class Journal:
-    """A journal open for appending. The file must not exist: a run's journal has one writer, from its beginning."""
+    """A journal open for appending. A new one must not exist yet; one that is taken up again loses its torn last line, which
+    was never acknowledged. Whoever opens it holds the run's lock: it has one writer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, existing: bool = False) -> None:
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        _sync_folder(path.parent)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(path, flags | (0 if existing else os.O_CREAT | os.O_EXCL), 0o644)
+        if existing:
+            os.ftruncate(self._file, _end_of_last_line(path))
+            _sync(self._file)
+        else:
+            _sync_folder(path.parent)
 
     def append(self, records: Iterable[Record]) -> None:
         """Write `records` and wait until they are on disk: one write and one sync for all of them."""
@@ -58,6 +64,10 @@ class Journal:
 def _line(record: bytes) -> bytes:
     """A record as a line, with a checksum of all that stands before it as its last field."""
     return b'%b,"crc":"%08x"}\n' % (record[:-1], crc32(record[:-1]))
+
+
+def _end_of_last_line(path: Path) -> int:
+    return path.read_bytes().rfind(b"\n") + 1
 
 
 def _sync_folder(folder: Path) -> None:

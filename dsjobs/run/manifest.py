@@ -52,6 +52,8 @@ class Fold:
 
     def __init__(self) -> None:
         self.records = 0
+        self.causes: dict[str, str] = {}  # of jobs that were skipped; for who takes the run up again
+        self.is_cancelled = False  # whether the stop that is in force cancels what is in flight
         self._run: dict[str, Any] = {}
         self._jobs: dict[str, dict[str, Any]] = {}
         self._order: list[str] = []
@@ -129,6 +131,7 @@ class Fold:
         self._jobs[record["name"]] = {
             "name": record["name"],
             "status": _AT_FIRST[record["action"]].value,
+            "action": record["action"],
             "reasons": record["reasons"],
             "needs": record["needs"],
             "request": record["request"],
@@ -217,9 +220,11 @@ class Fold:
         job = self._jobs[record["job"]]
         _require(job["status"] == Status.PENDING and not job["attempts"])
         job.update(status=Status.SKIPPED.value, reasons=[record["reason"]], finished_at=record["at"])
+        self.causes[record["job"]] = record["cause"]
 
     def _stop_requested(self, record: Record) -> None:
         self._run["run"]["stopped"] = record["reason"]
+        self.is_cancelled = record["cancel"]
 
     def _run_detached(self, record: Record) -> None:
         self._run["run"]["detached_at"] = record["at"]

@@ -6,12 +6,12 @@ more than a twentieth of the run's time; then it follows as soon as it may, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dsjobs.files import write_atomically
 from dsjobs.run.manifest import Fold, digest, encode
-from dsjobs.run.store import write_atomically
 
 SHARE = 0.05
 """How much of the run's time writing the manifest may take."""
@@ -20,8 +20,10 @@ SHARE = 0.05
 class ManifestFile:
     """A listener of the executor that keeps the manifest in one file, or in several."""
 
-    def __init__(self, paths: Sequence[Path], ticks: Callable[[], float]) -> None:
-        """`ticks` never goes back; it is asked what a write costs."""
+    def __init__(
+        self, paths: Sequence[Path], ticks: Callable[[], float], earlier: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
+        """`ticks` never goes back; it is asked what a write costs. `earlier`: what the journal has already."""
         self.fold = Fold()
         self._paths = paths
         self._ticks = ticks
@@ -29,14 +31,13 @@ class ManifestFile:
         self._changed: set[str] = set()
         self._not_before = ticks()
         self._behind = False
+        for record in earlier:
+            self._note(record)
 
     def __call__(self, records: Sequence[dict[str, Any]]) -> float | None:
         """Take in the records of a turn; returns the seconds after which to be called again, if the file is behind."""
         for record in records:
-            self.fold.apply(record)
-            name = record["name"] if record["record"] == "job_planned" else record.get("job")
-            if name is not None:
-                self._changed.add(name)
+            self._note(record)
         if not records and not self._behind:
             return None
         is_last = bool(records) and records[-1]["record"] == "run_finished"
@@ -46,6 +47,12 @@ class ManifestFile:
             return left if not waiting or not records else None
         self._write(sync=is_last)
         return None
+
+    def _note(self, record: Mapping[str, Any]) -> None:
+        self.fold.apply(record)
+        name = record["name"] if record["record"] == "job_planned" else record.get("job")
+        if name is not None:
+            self._changed.add(name)
 
     def _write(self, *, sync: bool) -> None:
         start = self._ticks()

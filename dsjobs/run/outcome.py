@@ -8,6 +8,9 @@ from typing import Any
 
 from dsjobs.model import Contract, ExecutedNotebook, Failure, KernelStart, Operation, Status
 from dsjobs.spec.contracts import violations
+from dsjobs.spec.durations import written
+
+TIMEOUT_HINT = "give it more time with the job's `timeout`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +26,33 @@ class Outcome:
     kernel_start: KernelStart | None = None
 
 
-def judge(operation: Operation, contracts: Mapping[str, Contract]) -> Outcome:
-    """The outcome of a done operation. A notebook that ran but broke a contract has failed; its outputs are kept."""
+def judge(
+    operation: Operation,
+    contracts: Mapping[str, Contract],
+    *,
+    cancelling: str | None = None,
+    timeout: float | None = None,
+) -> Outcome:
+    """The outcome of a done operation. A notebook that ran but broke a contract has failed; its outputs are kept.
+
+    `cancelling`: why it was asked to end, if it was; `timeout`: seconds that it might take. One that ended before the
+    request arrived is what it is.
+    """
     failure = operation.failure
-    status = Status.FAILED if failure else Status.SUCCEEDED
-    if operation.cancelled:
-        status = Status.CANCELLED
+    # A process that took the run up again has not asked itself, so its backend cannot know.
+    was_cancelled = operation.cancelled or (
+        cancelling is not None and failure is not None and failure.kind == "aborted"
+    )
+    if was_cancelled and cancelling == "timeout":
+        failure = Failure("timeout", f"it took longer than {written(timeout or 0.0)}, and was cancelled", TIMEOUT_HINT)
+        status = Status.FAILED
+    elif was_cancelled:
+        failure, status = None, Status.CANCELLED
     elif failure is None and operation.outputs is not None:
         failure = _contract_failure(operation.outputs, contracts)
-        status = Status.FAILED if failure else status
+        status = Status.FAILED if failure else Status.SUCCEEDED
+    else:
+        status = Status.FAILED if failure else Status.SUCCEEDED
     return Outcome(
         status,
         failure,
@@ -41,6 +62,19 @@ def judge(operation: Operation, contracts: Mapping[str, Contract]) -> Outcome:
         operation.finished_at,
         operation.kernel_start,
     )
+
+
+def still_running(operation_id: str | None, timeout: float, patience: float) -> Outcome:
+    """The outcome of an attempt that took too long, was asked to end, and did not."""
+    message = f"it took longer than {written(timeout or 0.0)}, was asked to end, and has not in {written(patience)} more"
+    return Outcome(Status.FAILED, Failure("timeout", message, f"its operation {operation_id} may still be running"))
+
+
+def duration(outcome: Outcome) -> float | None:
+    """Seconds that an attempt took by the backend's own times, where it gives them."""
+    if outcome.started_at is None or outcome.finished_at is None:
+        return None
+    return max(0.0, outcome.finished_at - outcome.started_at)
 
 
 def _contract_failure(outputs: Mapping[str, Any], contracts: Mapping[str, Contract]) -> Failure | None:

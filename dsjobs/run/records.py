@@ -42,6 +42,8 @@ def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str)
         "backend": plan.backend,
         "settings": plain(plan.settings),
         "max_parallel": plan.max_parallel,
+        "pools": dict(plan.pools),
+        "jobs": len(plan.jobs),
         "variables": {n: {"value": v.value, "layer": v.layer} for n, v in sorted(plan.variables.items())},
     }
 
@@ -121,9 +123,9 @@ def _own_times(outcome: Outcome) -> Record:
     return {name: moment(seconds) for name, seconds in times.items() if seconds is not None}
 
 
-def job_skipped(at: float, job: str, reason: str) -> Record:
-    """The job will not run in this run."""
-    return {"record": "job_skipped", "at": moment(at), "job": job, "reason": reason}
+def job_skipped(at: float, job: str, reason: str, cause: str) -> Record:
+    """The job will not run in this run; `cause` is what is behind it, as it is said of the jobs below."""
+    return {"record": "job_skipped", "at": moment(at), "job": job, "reason": reason, "cause": cause}
 
 
 def stop_requested(at: float, reason: str, *, cancel: bool) -> Record:

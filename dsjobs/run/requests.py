@@ -20,6 +20,7 @@ def render_request(job: Job, names: Mapping[str, Any]) -> Request | Failure:
         try:
             rendered[name] = encode(render(template, names))
         except (TemplateError, ValueError) as error:
-            place = job.position("inputs", name)
-            return Failure("template", f"{place}: input '{name}': {error}", getattr(error, "hint", None))
+            # A job that was read from a journal or a saved plan has no places in a file.
+            place = f"{job.position('inputs', name)}: " if job.places else ""
+            return Failure("template", f"{place}input '{name}': {error}", getattr(error, "hint", None))
     return replace(job.request, input_variables=rendered)

@@ -1,101 +1,64 @@
 """The scheduler: a pure state machine. Events in, actions out; it does no I/O, asks no clock and starts no thread.
 
-Rules. A job is ready when every job that it needs has succeeded. Of the ready jobs, the one with the longest remaining path
-starts first, then the one that stands first in the file; at most `max_parallel` are in flight, from the moment they are
-submitted. A job that needs one that failed, was skipped or was cancelled is skipped, and its reason names the job that
-caused it. After a stop nothing starts: what has not started is skipped; what is in flight is cancelled where the stop says so,
-else left to end. With `fail_fast` the first failure is a stop that lets the others end.
+Rules. A job is decided when every job that it needs has ended: its `run_if` says whether it runs or is skipped; with
+`all_success`, the default, it is skipped as soon as one has not succeeded. Of the jobs that are ready, the one with the
+longest remaining path starts first, then the one that stands first in the file; at most `max_parallel` are in flight, from
+the moment they are submitted, and at most as many of a pool as it holds. A job that waits to be tried again holds nothing.
+While it is held, and after a stop, nothing starts. After a stop what has not started is skipped, what waits to be tried again
+ends as it last failed, and what is in flight is cancelled where the stop says so, else left to end. With `fail_fast` the first
+failure that is not allowed is a stop that lets the others end.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
-from dsjobs.model import Status
+from dsjobs.model import RunIf, Status
 from dsjobs.plan.graph import Needs, dependents, priorities
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The backend accepted a job."""
-
-    job: str
-    operation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A job has its outcome; it may come without a `Started`, when it could not be submitted."""
-
-    job: str
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class StopRequested:
-    """Nothing new starts. `cancel`: and what is in flight is asked to end."""
-
-    reason: str
-    cancel: bool
-
-
-Event = Started | Finished | StopRequested
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Start an attempt of a job (attempts count from 1)."""
-
-    job: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Look at an operation until it is done."""
-
-    job: str
-    operation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Ask for the end of an operation."""
-
-    job: str
-    operation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """A job will not run, and why."""
-
-    job: str
-    reason: str
-
-
-Action = Submit | Watch | Cancel | Skip
+from dsjobs.run.conditions import obstacle
+from dsjobs.run.events import (
+    Action,
+    AttemptFailed,
+    Cancel,
+    Event,
+    Finished,
+    GiveUp,
+    Hold,
+    Past,
+    RetryDue,
+    Rules,
+    Skip,
+    Started,
+    StopRequested,
+    Submit,
+    Watch,
+)
+from dsjobs.run.pools import Entry, Pools
 
 
 class Scheduler:
-    """Decides what happens next in one run. `start` once, then `handle` for each event, until `is_finished`."""
+    """Decides what happens next in one run. `start` or `restore` once, then `handle` for each event, until `is_finished`."""
 
-    def __init__(self, needs: Needs, *, max_parallel: int, fail_fast: bool = False) -> None:
+    def __init__(self, needs: Needs, rules: Rules) -> None:
         """`needs`: every job that runs, in the file's order, with the jobs it needs; without a cycle."""
-        self._max_parallel = max_parallel
-        self._fail_fast = fail_fast
+        self._rules = rules
+        self._run_if = rules.run_if or {}
         self._needs = needs
         self._below = dependents(needs)
         self._keys = priorities(needs)
         self._waiting = {name: len(needed) for name, needed in needs.items()}
         self._status = dict.fromkeys(needs, Status.PENDING)
-        self._ready = [(self._keys[name], name) for name, count in self._waiting.items() if count == 0]
-        heapq.heapify(self._ready)
+        self._attempts = dict.fromkeys(needs, 0)
+        self._causes: dict[str, str] = {}
+        self._ready: list[Entry] = []
+        self._offered: set[str] = set()  # made ready, and not yet submitted
+        self._resting: set[str] = set()
         self._in_flight: dict[str, str | None] = {}
+        self._pools = Pools(rules.pools or {}, rules.limits or {})
         self._left = len(needs)
         self._stop: StopRequested | None = None
+        self._is_held = False
 
     @property
     def is_finished(self) -> bool:
@@ -114,7 +77,25 @@ class Scheduler:
 
     def start(self) -> list[Action]:
         """The first actions of the run."""
+        self._make_ready(name for name, count in self._waiting.items() if count == 0)
         return self._submissions()
+
+    def restore(self, past: Past) -> list[Action]:
+        """Take up a run where it was, and return what follows. What is in flight counts as submitted: looking at it, or
+        submitting it again, is the caller's. What waits to be tried again waits for its `RetryDue`."""
+        self._attempts.update(past.attempts)
+        self._resting.update(past.resting)
+        for name, operation_id in past.in_flight.items():
+            self._status[name] = Status.RUNNING
+            self._in_flight[name] = operation_id
+            self._pools.take(name)
+        for name, status in past.ended.items():
+            self._end(name, status)
+        self._causes.update(past.causes)
+        actions = self._settle(name for name in self._needs if name not in past.resting)
+        if past.stop is not None:
+            return actions + self._stopped(past.stop)
+        return actions + self._submissions()
 
     def handle(self, event: Event) -> list[Action]:
         """What to do after `event`. An event of a job that has ended already changes nothing."""
@@ -122,6 +103,13 @@ class Scheduler:
             return self._started(event)
         if isinstance(event, Finished):
             return self._finished(event)
+        if isinstance(event, AttemptFailed):
+            return self._attempt_failed(event.job)
+        if isinstance(event, RetryDue):
+            return self._retry_due(event.job)
+        if isinstance(event, Hold):
+            self._is_held = True
+            return []
         return self._stopped(event)
 
     def _started(self, event: Started) -> list[Action]:
@@ -134,71 +122,134 @@ class Scheduler:
         return actions
 
     def _finished(self, event: Finished) -> list[Action]:
-        if self._status[event.job].is_terminal:
+        name = event.job
+        if self._status[name].is_terminal:
             return []
-        self._in_flight.pop(event.job, None)
-        self._end(event.job, event.status)
-        if event.status is Status.SUCCEEDED:
-            self._release(event.job)
-            return self._submissions()
-        actions = self._skip_below(event.job, f"'{event.job}' {_past(event.status)}")
-        if event.status is Status.FAILED and self._fail_fast:
-            actions += self._stopped(StopRequested(f"'{event.job}' failed (fail-fast)", cancel=False))
+        self._land(name)
+        self._resting.discard(name)
+        self._causes[name] = event.cause
+        self._end(name, event.status)
+        # While a job waits for others, a success decides nothing.
+        decided = event.status is not Status.SUCCEEDED
+        actions = self._settle([below for below in self._below[name] if decided or self._waiting[below] == 0])
+        is_stop = self._rules.fail_fast and event.status is Status.FAILED and name not in self._rules.allowed_failures
+        if is_stop:
+            actions += self._stopped(StopRequested(f"'{name}' failed (fail-fast)", cancel=False))
         return actions + self._submissions()
+
+    def _attempt_failed(self, name: str) -> list[Action]:
+        if name not in self._in_flight:
+            return []
+        self._land(name)
+        self._status[name] = Status.PENDING
+        if self._stop is not None:
+            return [GiveUp(name)]
+        self._resting.add(name)
+        return self._submissions()
+
+    def _retry_due(self, name: str) -> list[Action]:
+        if name not in self._resting or self._stop is not None:
+            return []
+        self._resting.discard(name)
+        self._make_ready([name])
+        return self._submissions()
 
     def _stopped(self, event: StopRequested) -> list[Action]:
         if self._stop is None or (event.cancel and not self._stop.cancel):
             self._stop = event
         self._ready.clear()
+        self._pools.clear()
         pending = [name for name, status in self._status.items() if status is Status.PENDING]
         actions: list[Action] = []
         for name in pending:
+            if self._attempts[name]:
+                actions.append(GiveUp(name))
+                continue
             self._end(name, Status.SKIPPED)
-            actions.append(Skip(name, f"the run was stopped: {self._stop.reason}"))
+            cause = f"the run was stopped: {self._stop.reason}"
+            actions.append(Skip(name, cause, cause))
         if event.cancel:
             actions += [Cancel(job, operation) for job, operation in self._in_flight.items() if operation is not None]
         return actions
 
     def _submissions(self) -> list[Action]:
         actions: list[Action] = []
-        while self._ready and len(self._in_flight) < self._max_parallel:
-            _, name = heapq.heappop(self._ready)
+        may_start = self._stop is None and not self._is_held
+        while may_start and self._ready and len(self._in_flight) < self._rules.max_parallel:
+            entry = heapq.heappop(self._ready)
+            name = entry[1]
+            if not self._pools.take(name):
+                for woken in self._pools.wait(entry):
+                    heapq.heappush(self._ready, woken)
+                continue
             self._status[name] = Status.RUNNING
             self._in_flight[name] = None
-            actions.append(Submit(name, attempt=1))
+            self._attempts[name] += 1
+            self._offered.discard(name)
+            actions.append(Submit(name, self._attempts[name]))
         return actions
 
-    def _release(self, job: str) -> None:
-        for name in self._below[job]:
-            self._waiting[name] -= 1
-            if self._waiting[name] == 0 and self._status[name] is Status.PENDING:
-                heapq.heappush(self._ready, (self._keys[name], name))
+    def _land(self, name: str) -> None:
+        """A job is no longer in flight: others may have its place."""
+        if name in self._in_flight:
+            del self._in_flight[name]
+            for woken in self._pools.give_back(name):
+                heapq.heappush(self._ready, woken)
 
-    def _skip_below(self, job: str, cause: str) -> list[Action]:
-        """Skip everything below `job`, nearest first. `cause` is the first failure, in words."""
+    def _settle(self, names: Iterable[str]) -> list[Action]:
+        """Decide those of `names` that can be decided, and what that decides below them, nearest first."""
         actions: list[Action] = []
-        queue = [(name, job) for name in self._below[job]]
-        for name, through in queue:
-            if self._status[name] is not Status.PENDING:
+        queue = list(names)
+        for name in queue:
+            if self._status[name] is not Status.PENDING or self._attempts[name]:
                 continue
-            self._end(name, Status.SKIPPED)
-            via = "" if through == job else f"needs '{through}', which was skipped because "
-            actions.append(Skip(name, f"{via}{cause}" if via else f"needs '{job}', which {cause.split(' ', 1)[1]}"))
-            queue += [(below, name) for below in self._below[name]]
+            run_if = self._run_if.get(name, "all_success")
+            if self._waiting[name] and run_if != "all_success":
+                continue
+            ended = [(need, self._status[need]) for need in self._needs[name] if self._status[need].is_terminal]
+            why = obstacle(run_if, ended)
+            if why is not None:
+                self._end(name, Status.SKIPPED)
+                actions.append(self._skipped(name, run_if, ended, why))
+                queue += self._below[name]
+            elif self._waiting[name] == 0:
+                self._make_ready([name])
         return actions
+
+    def _skipped(self, name: str, run_if: RunIf, ended: Sequence[tuple[str, Status]], why: str) -> Skip:
+        """Why a job does not run, in words that name the job that caused it."""
+        if run_if != "all_success":
+            self._causes[name] = f"run_if {run_if}: {why}"
+            return Skip(name, self._causes[name], self._causes[name])
+        need, status = next((need, status) for need, status in ended if status is not Status.SUCCEEDED)
+        if status is not Status.SKIPPED:
+            self._causes[name] = why
+            return Skip(name, f"needs '{need}', which {why.split(' ', 1)[1]}", why)
+        self._causes[name] = cause = self._causes.get(need, "")
+        because = f" because {cause}" if cause else ""
+        return Skip(name, f"needs '{need}', which was skipped{because}", cause)
+
+    def _make_ready(self, names: Iterable[str]) -> None:
+        for name in names:
+            if self._status[name] is Status.PENDING and name not in self._offered:
+                self._offered.add(name)
+                heapq.heappush(self._ready, (self._keys[name], name))
 
     def _end(self, job: str, status: Status) -> None:
         self._status[job] = status
         self._left -= 1
+        for name in self._below[job]:
+            self._waiting[name] -= 1
 
 
-def _past(status: Status) -> str:
-    return "was cancelled" if status is Status.CANCELLED else status.value
-
-
-def run_status(statuses: Sequence[Status] | Mapping[str, Status], *, stopped: bool) -> Status:
-    """What a run comes to: failed when a job failed, cancelled when it was stopped before its end, else succeeded."""
-    values = set(statuses.values() if isinstance(statuses, Mapping) else statuses)
+def run_status(
+    statuses: Mapping[str, Status], *, stopped: bool, allowed_failures: frozenset[str] = frozenset()
+) -> Status:
+    """What a run comes to: failed when a job failed whose failure is not allowed, cancelled when it was stopped before its
+    end, else succeeded."""
+    values = {
+        status for name, status in statuses.items() if name not in allowed_failures or status is not Status.FAILED
+    }
     if Status.FAILED in values:
         return Status.FAILED
     if Status.CANCELLED in values or (stopped and Status.SKIPPED in values):

@@ -11,6 +11,7 @@ from typing import Any
 
 from dsjobs import schemas
 from dsjobs.errors import GuardError, InvalidFileError, UsageError
+from dsjobs.files import write_atomically
 from dsjobs.run import journal
 from dsjobs.run.manifest import Fold, Manifest, sealed
 from dsjobs.run.pace import earlier_durations
@@ -32,33 +33,66 @@ class RunFolder:
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 
+    @property
+    def lock(self) -> Path:
+        """Held by whoever writes the journal."""
+        return self.path / "lock"
+
+    @property
+    def request(self) -> Path:
+        """Made by another process that wants the run to end."""
+        return self.path / "cancel"
+
+    @property
+    def notes(self) -> Path:
+        """Where a backend keeps what must survive it."""
+        return self.path / "operations"
+
     def notebook(self, job: str) -> Path:
         """Where the executed notebook of `job` belongs."""
         return self.path.joinpath("notebooks", f"{job}.ipynb")
 
 
-def create(state: Path, run_id: str) -> RunFolder:
-    """A new run's folder below the state folder `state`, which git is told to ignore."""
-    runs = state / "runs"
-    path = runs / run_id
+def prepare(state: Path) -> None:
+    """Make the state folder, which git is told to ignore. Raises UsageError where it cannot be."""
     try:
-        runs.mkdir(parents=True, exist_ok=True)
+        (state / "runs").mkdir(parents=True, exist_ok=True)
         ignore = state / ".gitignore"
         if not ignore.exists():
             write_atomically(ignore, b"*\n")
-        path.mkdir()
     except OSError as error:
-        if path.is_dir():
-            raise GuardError(f"{path} exists already: another run has this ID") from None
-        hint = "choose another folder with --state-dir"
-        raise UsageError(f"{error.filename}: cannot keep the run here: {error.strerror}", hint=hint) from None
+        raise _not_here(error) from None
+
+
+def create(state: Path, run_id: str) -> RunFolder:
+    """A new run's folder below the state folder `state`."""
+    prepare(state)
+    path = state / "runs" / run_id
+    try:
+        path.mkdir()
+    except FileExistsError:
+        raise GuardError(f"{path} exists already: another run has this ID") from None
+    except OSError as error:
+        raise _not_here(error) from None
     return RunFolder(path)
+
+
+def _not_here(error: OSError) -> UsageError:
+    hint = "choose another folder with --state-dir"
+    return UsageError(f"{error.filename}: cannot keep the run here: {error.strerror}", hint=hint)
+
+
+def folders(state: Path) -> list[RunFolder]:
+    """The runs below `state` that got as far as their first record, by their IDs, which is by time."""
+    runs = state / "runs"
+    found = [RunFolder(runs / name) for name in sorted(os.listdir(runs))] if runs.is_dir() else []
+    return [folder for folder in found if _has_begun(folder)]
 
 
 def find(state: Path, name: str = "latest") -> RunFolder:
     """A run by its ID, a unique start of it, or `latest`. Raises UsageError where there is none, or more than one."""
     runs = state / "runs"
-    ids = sorted(entry.name for entry in runs.iterdir() if _has_begun(RunFolder(entry))) if runs.is_dir() else []
+    ids = [folder.path.name for folder in folders(state)]
     if not ids:
         raise UsageError(f"there are no runs in {runs}", hint="start one with `dsjobs apply`")
     if name == "latest":
@@ -111,11 +145,19 @@ def read_manifest(path: Path) -> Manifest:
     if problem is not None:
         raise InvalidFileError(f"{path}: this is not a manifest of version 1: {problem}")
     manifest: Manifest = data
-    if sealed(manifest)["digest"] != manifest["digest"]:
+    if not _is_sealed(manifest):
         raise InvalidFileError(
             f"{path}: this manifest was changed after dsjobs wrote it: its digest is not that of the rest"
         )
     return manifest
+
+
+def _is_sealed(manifest: Manifest) -> bool:
+    """Whether nothing in a manifest was changed since dsjobs wrote it."""
+    try:
+        return bool(sealed(manifest)["digest"] == manifest["digest"])
+    except (ValueError, RecursionError):  # it has a number, such as 1e999, that JSON does not have
+        return False
 
 
 def _problem(data: Any) -> str | None:
@@ -145,21 +187,3 @@ def writable(path: Path, *, keep: Path) -> Path:
         raise UsageError(f"{refusal}: {target.parent} is not a folder") from None
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         raise UsageError(f"{refusal}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
-    """Replace `path` by `content` at once: a reader sees the old file or the new one, and never a part.
-
-    Without `sync` this holds for a process that dies, but not for a machine that loses power.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

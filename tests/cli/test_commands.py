@@ -132,7 +132,7 @@ def test_apply_when_an_output_breaks_its_contract_then_says_how(failed):
     assert "promise failed (contract): output 'rows': 3 is less than the minimum 10\n" in text
     assert re.search(r"\n  after    ↷ skipped +needs 'broken', which failed\n", text)
     assert re.search(r"\n  last     ↷ skipped +needs 'after', which was skipped because 'broken' failed\n", text)
-    assert re.search(r"\n2 failed, 2 skipped, 1 succeeded in \S+\n$", text)
+    assert re.search(r"\n2 failed, 2 skipped, 1 succeeded in \S+ · next: dsjobs retry\n$", text)
 
 
 def test_apply_when_jsonl_is_asked_for_then_stdout_is_the_journal(tmp_path):

@@ -50,14 +50,14 @@ class _Run:
 
 
 class MemoryBackend:
-    """Runs nothing. `scripts` by job, `default` for the others; what it was asked is in `submits`, `polls`, `cancels`.
+    """Runs nothing. `scripts` by job, or by `job#attempt`, `default` for the others; what it was asked is in `submits`,
+    `polls`, `cancels`.
 
     With `journal` every submit reads that file first and fails where its intent is not there with the same key.
     `on_submit` is called with the job's name in each submit, in the worker's thread.
     """
 
     name = "memory"
-    capabilities = Capabilities(outputs=True, logs=False, executed_notebook=False)
 
     def __init__(
         self,
@@ -66,7 +66,9 @@ class MemoryBackend:
         default: Script | None = None,
         journal: Path | None = None,
         on_submit: Callable[[str], None] | None = None,
+        survives: bool = False,
     ) -> None:
+        self.capabilities = Capabilities(outputs=True, logs=False, executed_notebook=False, survives=survives)
         self._scripts = scripts or {}
         self._default = default or Script()
         self._journal = journal
@@ -90,7 +92,8 @@ class MemoryBackend:
             self._on_submit(submission.job)
         if self._journal is not None:
             _require_intent(self._journal, submission, idempotency_key)
-        script = self._scripts.get(submission.job, self._default)
+        of_job = self._scripts.get(submission.job, self._default)
+        script = self._scripts.get(f"{submission.job}#{submission.attempt}", of_job)
         with self._lock:
             tries = sum(job == submission.job for job, _ in self.submits)
             self.submits.append((submission.job, idempotency_key))
@@ -126,6 +129,8 @@ class MemoryBackend:
 
     def cancel(self, operation_id: str) -> None:
         with self._lock:
+            if operation_id not in self._by_id:
+                raise BackendError(f"no operation '{operation_id}'", retryable=False)
             run = self._by_id[operation_id]
             self.cancels.append(run.job)
             tries = self.cancels.count(run.job)

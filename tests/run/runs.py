@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from dsjobs.marks import Source
 from dsjobs.model import Job, Plan, PlannedJob, Request, Status, VariableValue
 from dsjobs.plan.graph import start_order
+from dsjobs.run import journal
 from dsjobs.run.executor import Executor, Listener
 from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
 from dsjobs.run.manifest_file import ManifestFile
+from dsjobs.run.recovery import Recovered
 from dsjobs.run.store import RunFolder
 from dsjobs.spec import source
 
@@ -46,8 +48,9 @@ def make_plan(
     max_parallel: int = 4,
     inputs: Mapping[str, Mapping[str, Any]] | None = None,
     outputs: Mapping[str, Mapping[str, Any]] | None = None,
+    rules: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Plan:
-    """A plan whose jobs have these needs; `inputs` are templates, and `outputs` contracts, by job."""
+    """A plan whose jobs have these needs; `inputs` are templates, `outputs` contracts, and `rules` more fields, by job."""
     document = source.parse(Source("jobs.yaml", "{}\n"))
     jobs = {
         name: Job(
@@ -63,6 +66,7 @@ def make_plan(
             outputs=(outputs or {}).get(name, {}),
             needs=tuple(needed),
             places=(document.data,),
+            **(rules or {}).get(name, {}),
         )
         for name, needed in needs.items()
     }
@@ -103,6 +107,7 @@ class Running:
         listeners: Sequence[Listener] = (),
         fail_fast: bool = False,
         log: Any = None,
+        recovered: Recovered | None = None,
     ) -> None:
         self.folder = RunFolder(folder)
         self.records: list[dict[str, Any]] = []
@@ -111,7 +116,8 @@ class Running:
         self._seen = threading.Condition()
         self._result: Status | BaseException | None = None
         self.clock = clock or frozen_clock()
-        manifest = ManifestFile([self.folder.manifest], lambda: 0.0)
+        earlier = journal.read(self.folder.journal) if recovered is not None else ()
+        manifest = ManifestFile([self.folder.manifest], lambda: 0.0, earlier)
         self.executor = Executor(
             plan,
             backend,
@@ -120,6 +126,7 @@ class Running:
             clock=self.clock,
             listeners=[manifest, self._listen, *listeners],
             fail_fast=fail_fast,
+            recovered=recovered,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
 

@@ -12,19 +12,8 @@ from hypothesis import strategies as st
 from runs import graphs
 
 from dsjobs.model import Status
-from dsjobs.run.scheduler import (
-    Action,
-    Cancel,
-    Event,
-    Finished,
-    Scheduler,
-    Skip,
-    Started,
-    StopRequested,
-    Submit,
-    Watch,
-    run_status,
-)
+from dsjobs.run.events import Action, Cancel, Event, Finished, Rules, Skip, Started, StopRequested, Submit, Watch
+from dsjobs.run.scheduler import Scheduler, run_status
 
 OUTCOMES = (Status.SUCCEEDED, Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
@@ -44,7 +33,7 @@ class World:
         self.reasons: dict[str, str] = {}
         self.stop: StopRequested | None = None
         self.first_stop: str | None = None
-        self.scheduler = Scheduler(needs, max_parallel=max_parallel, fail_fast=fail_fast)
+        self.scheduler = Scheduler(needs, Rules(max_parallel=max_parallel, fail_fast=fail_fast))
 
     def run(self, stop_chance: float) -> None:
         self.check(None, self.scheduler.start())
@@ -184,7 +173,7 @@ def test_scheduler_when_anything_happens_then_keeps_its_rules(needs, seed, max_p
 
 def test_scheduler_when_jobs_are_ready_then_longest_remaining_path_goes_first():
     needs = {"alone": [], "short": [], "long": [], "next": ["long"], "last": ["next"], "after": ["short"]}
-    scheduler = Scheduler(needs, max_parallel=1)
+    scheduler = Scheduler(needs, Rules(max_parallel=1))
     order = []
     actions = scheduler.start()
     while actions:
@@ -195,11 +184,11 @@ def test_scheduler_when_jobs_are_ready_then_longest_remaining_path_goes_first():
 
 
 def test_scheduler_when_a_stop_becomes_a_cancel_then_the_new_reason_is_in_force():
-    scheduler = Scheduler({"a": [], "b": []}, max_parallel=1)
+    scheduler = Scheduler({"a": [], "b": []}, Rules(max_parallel=1))
     scheduler.start()
     scheduler.handle(Started("a", "op"))
     assert scheduler.handle(StopRequested("'x' failed (fail-fast)", cancel=False)) == [
-        Skip("b", "the run was stopped: 'x' failed (fail-fast)")
+        Skip("b", "the run was stopped: 'x' failed (fail-fast)", "the run was stopped: 'x' failed (fail-fast)")
     ]
     assert scheduler.handle(StopRequested("SIGINT", cancel=True)) == [Cancel("a", "op")]
     assert scheduler.stop == StopRequested("SIGINT", cancel=True)
@@ -208,11 +197,11 @@ def test_scheduler_when_a_stop_becomes_a_cancel_then_the_new_reason_is_in_force(
 def test_scheduler_when_a_graph_is_deep_then_a_skip_reaches_its_end():
     names = [f"j{number}" for number in range(5000)]
     needs = {name: names[index - 1 : index] if index else [] for index, name in enumerate(names)}
-    scheduler = Scheduler(needs, max_parallel=1)
+    scheduler = Scheduler(needs, Rules(max_parallel=1))
     scheduler.start()
     skips = scheduler.handle(Finished("j0", Status.FAILED))
     assert len(skips) == 4999
-    assert skips[-1] == Skip("j4999", "needs 'j4998', which was skipped because 'j0' failed")
+    assert skips[-1] == Skip("j4999", "needs 'j4998', which was skipped because 'j0' failed", "'j0' failed")
     assert scheduler.is_finished
 
 
@@ -227,4 +216,4 @@ def test_scheduler_when_a_graph_is_deep_then_a_skip_reaches_its_end():
     ],
 )
 def test_run_status_when_jobs_have_ended_then_the_worst_decides(statuses, stopped, expected):
-    assert run_status(statuses, stopped=stopped) is expected
+    assert run_status(dict(enumerate(statuses)), stopped=stopped) is expected

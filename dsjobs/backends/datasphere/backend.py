@@ -43,13 +43,22 @@ class _Flight:
 
 
 class DataSphereBackend:
-    """The backend `datasphere`. `environ`: where credentials, proxies and endpoints are looked for."""
+    """The backend `datasphere`. `environ`: where credentials, proxies and endpoints are looked for; `iam_token` stands for the
+    credentials, where it is given."""
 
     name = "datasphere"
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str], *, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        iam_token: str | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
         self._settings = settings
         self._environ = environ
+        self._iam_token = iam_token
         self._timeouts = timeouts
         self._store = store.open_store(settings, environ)
         self._closing = threading.Event()
@@ -63,7 +72,9 @@ class DataSphereBackend:
     @property
     def capabilities(self) -> Capabilities:
         looks = Looks(self._settings.poll_interval, self._settings.rate_limit)
-        return Capabilities(outputs=self._store is not None, logs=False, executed_notebook=False, looks=looks)
+        return Capabilities(
+            outputs=self._store is not None, logs=False, executed_notebook=False, looks=looks, survives=True
+        )
 
     def check(self, jobs: Sequence[Job]) -> list[Diagnostic]:
         """Limits of the API, paths that surely are mistakes, and what this machine lacks. Sends nothing."""
@@ -130,10 +141,11 @@ class DataSphereBackend:
             if self._closing.is_set():
                 raise BackendError("the datasphere backend is closed", retryable=False)
             if self._connected is None:
-                from dsjobs.backends.datasphere.connection import connect, edge
+                from dsjobs.backends.datasphere.connection import Given, connect, edge
 
+                given, outside = Given(self._iam_token), edge(self._closing)
                 self._connected = connect(
-                    self._settings, self._environ, outside=edge(self._closing), timeouts=self._timeouts
+                    self._settings, self._environ, given, outside=outside, timeouts=self._timeouts
                 )
             return self._connected
 
@@ -213,6 +225,6 @@ class DataSphereBackend:
         if jobs and place.startswith("s3://") and find_spec("boto3") is None:
             message = f"the output store {place} needs the package boto3, which is not installed"
             found.append(Diagnostic("DSJ404", message, hint='pip install "dsjobs[s3]"', severity="warning"))
-        if jobs and given.uses_oauth(self._environ):
+        if jobs and self._iam_token is None and given.uses_oauth(self._environ):
             found.append(Diagnostic("DSJ403", given.OAUTH_NOTE, hint="see docs/datasphere.md", severity="warning"))
         return found

@@ -1,0 +1,119 @@
+"""`dsjobs retry`: a new run of what did not succeed in an earlier one, and of what depends on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsjobs.cli import earlier, loading, options
+from dsjobs.cli.console import Console
+from dsjobs.cli.failing import refuse
+from dsjobs.cli.plan import make, text
+from dsjobs.cli.repository import git_state
+from dsjobs.errors import UsageError
+from dsjobs.model import Plan, Status
+from dsjobs.plan.reuse import retried
+
+
+@click.command("retry", short_help="Run again what failed, was skipped or was cancelled.")
+@options.earlier_run
+@options.job_file
+@options.variables
+@options.jobs
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would run, and run nothing.")
+@options.fail_fast
+@options.copy
+@options.on_interrupt
+@options.timeout
+@options.lock_timeout
+@options.state_dir
+@options.output("text", "json", "jsonl")
+@options.chdir
+@options.color
+@options.quiet
+def command(
+    run: str,
+    file: str | None,
+    given: tuple[tuple[str, str], ...],
+    max_parallel: int | None,
+    dry_run: bool,
+    fail_fast: bool,
+    copy: Path | None,
+    on_interrupt: str | None,
+    timeout: float | None,
+    lock_timeout: float,
+    state_dir: Path | None,
+    output: str,
+    color: str,
+    quiet: bool,
+) -> int:
+    """Run again what failed, was lost, skipped or cancelled in RUN (the latest by default), and whatever needs it.
+
+    What succeeded keeps its outputs and does not run. The job file and the notebooks are those of now, the environment is that of
+    RUN, and so are the variables that were given to it; --var changes them. The new run knows RUN as its parent.
+    """
+    console = Console(color=color, quiet=quiet)
+    found = earlier.load(run, file, state_dir)
+    manifest = found.manifest
+    _require_ended(manifest)
+    path = _job_file(found, file)
+    with loading.no_collections():
+        variables = [*_given_then(manifest), *given]
+        loaded, planned = make(
+            console, str(path), manifest["run"]["environment"], given=variables, max_parallel=max_parallel
+        )
+    if planned.plan is None:
+        raise refuse(console, planned.diagnostics, loaded.sources)
+    console.diagnostics(planned.diagnostics, loaded.sources)
+    plan = retried(planned.plan, manifest)
+    _show_work(console, plan, found.id)
+    if dry_run:
+        console.answer(text(plan))
+        return 0
+    if not any(one.action == "run" for one in plan.jobs):
+        console.answer(f"every job of run {found.id} succeeded: there is nothing to run again")
+        return 0
+    from dsjobs.cli.running import Wishes, start
+
+    base = path.absolute().parent
+    git = dict(planned.git) if planned.git is not None else git_state(base)
+    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout)
+    state = state_dir or base / ".dsjobs"
+    return start(console, plan, base, git, state=state, wishes=wishes, parent_run=found.id).code
+
+
+def _require_ended(manifest: Mapping[str, Any]) -> None:
+    run = manifest["run"]
+    if run["status"] == Status.RUNNING:
+        raise UsageError(f"run {run['id']} has not ended", hint=f"take it up first: `dsjobs resume {run['id']}`")
+
+
+def _job_file(found: earlier.EarlierRun, file: str | None) -> Path:
+    """The job file: the one given, else the one that the run was made from, as its folder says."""
+    if file is not None or found.folder is None:
+        return loading.find_file(file)
+    from dsjobs.run import journal
+
+    header = journal.read(found.folder.journal)[0]
+    return loading.near(found.folder.path / header["folder"] / Path(header["job_file"]["path"]).name)
+
+
+def _given_then(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The variables that the earlier run was given from outside of its file, as a command line gives them."""
+    return [
+        (name, value["value"] if isinstance(value["value"], str) else json.dumps(value["value"], ensure_ascii=False))
+        for name, value in manifest["variables"].items()
+        if value["layer"].startswith(("--var", "DSJOBS_VAR_"))
+    ]
+
+
+def _show_work(console: Console, plan: Plan, run_id: str) -> None:
+    running = [one for one in plan.jobs if one.action == "run"]
+    reused = sum(one.action == "reuse" for one in plan.jobs)
+    console.progress(f"retry of run {run_id}: {len(running)} to run, {reused} reused")
+    for one in running:
+        console.progress(f"  {one.job.name}: {'; '.join(one.reasons)}")

@@ -1,0 +1,250 @@
+"""A run from its locks to its exit code: what `apply`, `retry`, `resume`, `cancel` and `reproduce` share."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dsjobs import __version__
+from dsjobs.backends import registry
+from dsjobs.backends.protocol import Backend
+from dsjobs.cli import interrupts
+from dsjobs.cli.console import Console
+from dsjobs.cli.progress import JsonLines, Progress
+from dsjobs.errors import ExitCode, UsageError
+from dsjobs.model import Plan, Status
+from dsjobs.plan.saved import as_json
+from dsjobs.reports import text
+from dsjobs.run import journal, lock, runs, store
+from dsjobs.run.executor import Executor
+from dsjobs.run.flights import Clock, RunContext
+from dsjobs.run.journal import Journal
+from dsjobs.run.manifest import Fold, Manifest
+from dsjobs.run.manifest_file import ManifestFile
+from dsjobs.run.pace import Durations
+from dsjobs.run.records import moment
+from dsjobs.run.recovery import Recovered, recover
+from dsjobs.run.store import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the flags ask of a run. `copy`: where the manifest is kept as well; `on_interrupt`: wait, cancel or detach, or None
+    to ask; `lock_timeout` and `timeout` are seconds."""
+
+    copy: Path | None = None
+    output: str = "text"
+    fail_fast: bool = False
+    on_interrupt: str | None = None
+    lock_timeout: float = 0.0
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that was run: its exit code, its folder and its manifest."""
+
+    code: int
+    folder: RunFolder
+    manifest: Manifest
+
+
+def start(
+    console: Console,
+    plan: Plan,
+    base: Path,
+    git: Mapping[str, Any] | None,
+    *,
+    state: Path,
+    wishes: Wishes,
+    parent_run: str | None = None,
+) -> Ended:
+    """Run `plan` in a new run folder below `state`; `base` is the job file's folder. Raises GuardError where another run of
+    this environment goes on."""
+    clock = Clock(time.time, time.monotonic)
+    started_at = clock.now()
+    run_id = new_run_id(started_at)
+    copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
+    with ExitStack() as held:
+        backend = held.enter_context(_backend(plan, base))
+        store.prepare(state)
+        held.enter_context(_environment_lock(state, plan, run_id, started_at, wishes))
+        _tell_of_unfinished(console, state, plan)
+        durations = Durations(store.last_durations(state))
+        folder = store.create(state, run_id)
+        held.enter_context(_run_lock(folder, run_id, started_at, wishes))
+        header = {**_here(run_id), "git": git, "folder": os.path.relpath(base, folder.path), "parent_run": parent_run}
+        number = f"{len(plan.jobs)} job{'' if len(plan.jobs) == 1 else 's'}"
+        console.progress(f"run {run_id} · {plan.name} in '{plan.environment}' · {number}")
+        log = held.enter_context(Journal(folder.journal))
+        context = RunContext(run_id, started_at, header, folder)
+        made = _Made(console, plan, backend, log, context, clock, copies, wishes)
+        return made.run((), None, durations)
+
+
+def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | None = None) -> Ended:
+    """Go on with the run in `folder`, whose process died or left it. `stop`: only to bring it to its end, and why.
+
+    Raises GuardError where its process is still there, UsageError where there is nothing to take up.
+    """
+    clock = Clock(time.time, time.monotonic)
+    run_id = folder.path.name
+    with ExitStack() as held:
+        held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
+        earlier, recovered = _recovered(folder)
+        if stop is not None:
+            recovered = recovered.stopped(stop)
+        plan, header = recovered.plan, recovered.header
+        base = (folder.path / header["folder"]).resolve()
+        copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
+        state = folder.path.parent.parent
+        held.enter_context(_environment_lock(state, plan, run_id, clock.now(), wishes))
+        backend = held.enter_context(_backend(plan, base))
+        folder.request.unlink(missing_ok=True)
+        open_jobs = len(recovered.open_attempts)
+        console.progress(
+            f"run {run_id} · {plan.name} in '{plan.environment}' · taken up"
+            + (f", {open_jobs} in flight" if open_jobs else "")
+        )
+        log = held.enter_context(Journal(folder.journal, existing=True))
+        began = datetime.fromisoformat(header["at"]).timestamp()
+        context = RunContext(run_id, began, {**header, **_here(run_id)}, folder)
+        made = _Made(console, plan, backend, log, context, clock, copies, wishes)
+        return made.run(earlier, recovered, Durations(store.last_durations(state)))
+
+
+def new_run_id(started_at: float) -> str:
+    """An ID that sorts by time: `20261122-141003-9f3c2a`, in UTC."""
+    return datetime.fromtimestamp(started_at, UTC).strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Everything that a run needs, once its locks are held."""
+
+    console: Console
+    plan: Plan
+    backend: Backend
+    log: Journal
+    context: RunContext
+    clock: Clock
+    copies: Sequence[Path]
+    wishes: Wishes
+
+    def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
+        console, folder, wishes = self.console, self.context.folder, self.wishes
+        assert folder is not None
+        manifest = ManifestFile([folder.manifest, *self.copies], self.clock.ticks, earlier)
+        progress = JsonLines(console) if wishes.output == "jsonl" else Progress(console, self.clock, earlier)
+        came = interrupts.Interrupts()
+        requests = interrupts.Requests(folder.request, self.clock.ticks, wishes.timeout, came)
+        executor = requests.executor = Executor(
+            self.plan,
+            self.backend,
+            self.log,
+            self.context,
+            clock=self.clock,
+            listeners=[manifest, progress, requests],
+            fail_fast=wishes.fail_fast,
+            durations=durations,
+            recovered=recovered,
+        )
+        try:
+            with interrupts.handled(executor, wishes.on_interrupt, came):
+                status = executor.run(as_json(self.plan, __version__)["digest"])
+        finally:
+            self.backend.close()
+        if status is not Status.RUNNING:
+            # Of use only to a process that takes the run up.
+            shutil.rmtree(folder.notes, ignore_errors=True)
+        ended = manifest.fold.as_json()
+        _show_end(console, ended, folder, wishes.output)
+        return Ended(_exit_code(status, came), folder, ended)
+
+
+def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
+    found = journal.read(folder.journal)
+    state = Fold()
+    for record in found:
+        state.apply(record)
+    status = state.run["run"]["status"]
+    if status != Status.RUNNING:
+        hint = "" if status == Status.SUCCEEDED else "run again what did not succeed with `dsjobs retry`"
+        raise UsageError(f"run {folder.path.name} has ended ({status}): there is nothing to take up", hint=hint or None)
+    return found, recover(found, state)
+
+
+def _here(run_id: str) -> dict[str, Any]:
+    return {"run_id": run_id, "tool_version": __version__, "host": socket.gethostname(), "pid": os.getpid()}
+
+
+def _holder(run_id: str, since: float) -> lock.Holder:
+    return lock.Holder(socket.gethostname(), os.getpid(), moment(since), run_id)
+
+
+def _run_lock(folder: RunFolder, run_id: str, since: float, wishes: Wishes) -> lock.Lock:
+    return lock.acquire(folder.lock, _holder(run_id, since), f"run {run_id}", timeout=wishes.lock_timeout)
+
+
+def _environment_lock(state: Path, plan: Plan, run_id: str, since: float, wishes: Wishes) -> lock.Lock:
+    """One applying run for each environment of a job file."""
+    file = Path(plan.file).name
+    name = re.sub(r"[^\w.-]", "_", f"{file}.{plan.environment}")
+    what = f"environment '{plan.environment}' of {file}"
+    return lock.acquire(state / "locks" / f"{name}.lock", _holder(run_id, since), what, timeout=wishes.lock_timeout)
+
+
+@contextmanager
+def _backend(plan: Plan, base: Path) -> Iterator[Backend]:
+    backend = registry.create(plan.backend, base, plan.settings)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+LOOK_BACK = 20
+"""Runs that are looked through for one that has not ended."""
+
+
+def _tell_of_unfinished(console: Console, state: Path, plan: Plan) -> None:
+    """Say of earlier runs of the same environment that somebody should take them up: what they left running may go on."""
+    for number, found in enumerate(runs.newest_first(state)):
+        if number == LOOK_BACK:
+            return
+        run = found.run
+        if run is None or found.state not in ("interrupted", "detached"):
+            continue
+        if run["environment"] == plan.environment and run["name"] == plan.name:
+            console.progress(f"run {found.id} has not ended ({found.state}): `dsjobs resume {found.id}` takes it up")
+
+
+def _show_end(console: Console, manifest: Manifest, folder: RunFolder, output: str) -> None:
+    if output == "json":
+        console.answer_json(manifest)
+    elif output == "text":
+        console.progress("")
+        state = runs.state_of(manifest["run"])
+        console.answer(text.table(manifest, console.status_on_stdout, state=state))
+    shown = os.path.relpath(folder.manifest)
+    console.progress(f"manifest: {shown if not shown.startswith('..') else folder.manifest}")
+
+
+def _exit_code(status: Status, came: interrupts.Interrupts) -> int:
+    if came.is_out_of_time and status is not Status.SUCCEEDED:
+        return ExitCode.TIMEOUT
+    if came.signals and status is not Status.SUCCEEDED:
+        codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+        return codes.get(signal.Signals(came.signals[-1]), 128 + came.signals[-1])
+    return ExitCode.OK if status is Status.SUCCEEDED else ExitCode.FAILED

@@ -1,0 +1,136 @@
+"""Locks: one writer for each run, one applying run for each environment of a job file.
+
+The operating system holds the lock for as long as the process lives, so that of a process that died is free by itself. Who
+holds it stands in the file, for those who meet it; nobody has to believe it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dsjobs.errors import GuardError, UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+ASK_AGAIN = 0.1
+"""Seconds between two looks at a lock that somebody holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock: the machine, the process, since when (as the journal writes times), and for which run."""
+
+    host: str
+    pid: int
+    since: str
+    run_id: str
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} (process {self.pid} on {self.host}, since {self.since})"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"host": self.host, "pid": self.pid, "since": self.since, "run_id": self.run_id}
+
+
+class Lock:
+    """A lock that is held. Released by `release`, at the end of a `with`, or with the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """May be called twice. The file stays: removing it could take away a lock that somebody else has just got."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def acquire(
+    path: Path,
+    holder: Holder,
+    what: str,
+    *,
+    timeout: float = 0.0,
+    ticks: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Lock:
+    """Take the lock that `path` stands for; `what` is what it guards, in words. Waits up to `timeout` seconds.
+
+    Raises GuardError, with the holder's name, where somebody else has it; UsageError where there can be no lock.
+    """
+    descriptor = _open(path)
+    deadline = ticks() + timeout
+    while not _take(descriptor):
+        if ticks() >= deadline:
+            other = _holder(descriptor)
+            os.close(descriptor)
+            hint = "wait for it with --lock-timeout, or look at it with `dsjobs status`"
+            raise GuardError(f"{what} is locked by {other or 'another process'}", hint=hint)
+        sleep(min(ASK_AGAIN, max(0.0, deadline - ticks())))
+    content = json.dumps(holder.as_json()).encode() + b"\n"
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, content, 0)
+    return Lock(descriptor)
+
+
+def held_by(path: Path) -> Holder | None:
+    """Who holds the lock now, without waiting and without taking it; None where nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if _take(descriptor):
+            return None
+        return _holder(descriptor) or Holder("an unknown host", 0, "an unknown time", "unknown")
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        hint = "choose another folder with --state-dir"
+        raise UsageError(f"{error.filename or path}: no lock can be kept here: {error.strerror}", hint=hint) from None
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:  # pragma: no cover (Windows)
+            import msvcrt
+
+            os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # far behind what is written, which others must be able to read
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> Holder | None:
+    try:
+        data: Mapping[str, Any] = json.loads(os.pread(descriptor, 4096, 0))
+        return Holder(str(data["host"]), int(data["pid"]), str(data["since"]), str(data["run_id"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # it is being written

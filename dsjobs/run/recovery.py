@@ -1,0 +1,123 @@
+"""How far a run had come, from its journal: what the executor needs to go on where another process stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from dsjobs.errors import UsageError
+from dsjobs.model import Failure, Plan, Request, Status
+from dsjobs.plan.saved import from_json
+from dsjobs.run.events import Past, StopRequested
+from dsjobs.run.manifest import Fold
+from dsjobs.run.outcome import Outcome
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt whose end is not in the journal. `operation_id` is None where its fate is unknown: the submit may have
+    arrived, or not. `submitted_at`: seconds since the epoch; `cancelling`: why it was asked to end, if it was."""
+
+    job: str
+    number: int
+    key: str
+    request: Request
+    operation_id: str | None
+    submitted_at: float
+    cancelling: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A run that did not finish. `needs`: what templates know of the jobs that ended; `failed_attempts`: of jobs that are to
+    be tried again, the last attempt; `due`: when (seconds since the epoch)."""
+
+    plan: Plan
+    header: Record
+    past: Past
+    open_attempts: Sequence[OpenAttempt]
+    needs: Mapping[str, Mapping[str, Any]]
+    failed_attempts: Mapping[str, tuple[int, Outcome]]
+    due: Mapping[str, float]
+    written_stop: StopRequested | None
+
+    def stopped(self, reason: str) -> Recovered:
+        """The same, to be taken up only to bring it to its end: nothing starts, and what is in flight is cancelled."""
+        return replace(self, past=replace(self.past, stop=StopRequested(reason, cancel=True)))
+
+
+def recover(records: Sequence[Record], state: Fold) -> Recovered:
+    """What the records of a journal, which `state` has taken in, came to. Raises UsageError for a run that has not begun."""
+    header = records[0]
+    planned = [record for record in records if record["record"] == "job_planned"]
+    if len(planned) < header["jobs"]:
+        raise UsageError(
+            f"run {header['run_id']} never began: it ended while its plan was written", hint="`dsjobs apply`"
+        )
+    plan = from_json(header, planned)
+    names = [planned.job.name for planned in plan.jobs if planned.action == "run"]
+    jobs = {name: state.jobs[name] for name in names}
+    resting = {name for name, job in jobs.items() if job["status"] == Status.PENDING and job["attempts"]}
+    ended = {name: Status(job["status"]) for name, job in jobs.items() if Status(job["status"]).is_terminal}
+    return Recovered(
+        plan=plan,
+        header=header,
+        past=Past(
+            ended=ended,
+            causes={name: cause for name, cause in state.causes.items() if name in jobs},
+            in_flight={
+                name: job["attempts"][-1]["operation_id"]
+                for name, job in jobs.items()
+                if job["status"] == Status.RUNNING
+            },
+            resting=frozenset(resting),
+            attempts={name: len(job["attempts"]) for name, job in jobs.items()},
+            stop=_stop(state),
+        ),
+        open_attempts=[_open_attempt(job) for job in jobs.values() if job["status"] == Status.RUNNING],
+        needs={
+            name: {"outputs": dict(jobs[name]["outputs"] or {}), "status": status.value}
+            for name, status in ended.items()
+        },
+        failed_attempts={name: _failed_attempt(jobs[name]) for name in resting},
+        written_stop=_stop(state),
+        due={name: _seconds(jobs[name]["attempts"][-1]["retry_at"]) for name in resting},
+    )
+
+
+def _stop(state: Fold) -> StopRequested | None:
+    reason = state.run["run"]["stopped"]
+    return StopRequested(reason, state.is_cancelled) if reason is not None else None
+
+
+def _open_attempt(job: Mapping[str, Any]) -> OpenAttempt:
+    attempt = job["attempts"][-1]
+    return OpenAttempt(
+        job=job["name"],
+        number=attempt["number"],
+        key=attempt["idempotency_key"],
+        request=Request.from_json(job["request"]),
+        operation_id=attempt["operation_id"],
+        submitted_at=_seconds(attempt["submitted_at"]),
+        cancelling=attempt["cancelling"],
+    )
+
+
+def _failed_attempt(job: Mapping[str, Any]) -> tuple[int, Outcome]:
+    attempt = job["attempts"][-1]
+    outcome = Outcome(
+        Status.FAILED,
+        Failure.from_json(attempt["failure"]),
+        job["outputs"],
+        started_at=_seconds(attempt["started_at"]) if attempt["started_at"] else None,
+        finished_at=_seconds(attempt["finished_at"]) if attempt["finished_at"] else None,
+    )
+    return attempt["number"], outcome
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
