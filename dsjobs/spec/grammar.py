@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from jinja2 import nodes
@@ -132,21 +132,21 @@ def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
         stack += reversed(list(current.iter_child_nodes()))
 
 
-def references(node: nodes.Node, bound: frozenset[str] = frozenset()) -> Iterator[Reference]:
-    """The names below `node` that come from outside it, each with as many parts as are constant. `bound`: those of loops."""
+_NOTHING: Mapping[str, tuple[str, ...]] = {}
+
+
+def references(node: nodes.Node, bound: Mapping[str, tuple[str, ...]] = _NOTHING) -> Iterator[Reference]:
+    """The names below `node` that come from outside it, each with as many parts as are constant. `bound`: the names of loops,
+    each with the path of the list of cells that it goes through, empty where it is none."""
     if isinstance(node, nodes.For):
-        inner = bound | {name.name for name in _walk(node.target) if isinstance(name, nodes.Name)} | {"loop"}
-        yield from references(node.iter, bound)
-        for part in (node.test, *node.body):
-            if part is not None:
-                yield from references(part, inner)
-        for part in node.else_:
-            yield from references(part, bound)
+        yield from _references_of_loop(node, bound)
         return
     path = _constant_path(node)
     if path:
-        if path[0] not in bound:
-            yield Reference(path)
+        yield from _reference(path, bound)
+        return
+    if isinstance(node, nodes.Filter) and _cells_path(node, bound):
+        yield from _references_of_filters(node, bound)
         return
     for child in node.iter_child_nodes():
         if isinstance(node, nodes.Call) and child is node.node:
@@ -154,6 +154,69 @@ def references(node: nodes.Node, bound: frozenset[str] = frozenset()) -> Iterato
             yield from () if _is_range(child) else references(getattr(child, "node", child), bound)
         else:
             yield from references(child, bound)
+
+
+def _reference(path: tuple[str, ...], bound: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
+    root, *rest = path
+    if root not in bound:
+        yield Reference(path)
+    elif bound[root] and rest:
+        yield Reference(bound[root], each=tuple(rest))
+
+
+def _references_of_loop(node: nodes.For, bound: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
+    inner = {**bound, "loop": (), **{name.name: () for name in _walk(node.target) if isinstance(name, nodes.Name)}}
+    cells = _cells_path(node.iter, bound)
+    if cells and isinstance(node.target, nodes.Name):
+        inner[node.target.name] = cells
+    if cells and not isinstance(node.iter, nodes.Filter):
+        yield Reference(cells, each=())
+    else:
+        yield from references(node.iter, bound)
+    for part in (node.test, *node.body):
+        if part is not None:
+            yield from references(part, inner)
+    for part in node.else_:
+        yield from references(part, bound)
+
+
+_KEEP_CELLS = frozenset("select reject selectattr rejectattr sort list reverse unique".split())
+_TAKE_CELLS = frozenset("map sum max min join length count first last groupby".split())
+
+
+def _cells_path(node: nodes.Node | None, bound: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The name of a needed job whose cells `node` goes through: `needs.train | sort`; empty where it is no such thing."""
+    while isinstance(node, nodes.Filter) and node.name in _KEEP_CELLS | _TAKE_CELLS:
+        node = node.node
+    path = _constant_path(node) if node is not None else ()
+    return path if len(path) == 2 and path[0] == "needs" and "needs" not in bound else ()
+
+
+def _references_of_filters(node: nodes.Filter, bound: Mapping[str, tuple[str, ...]]) -> Iterator[Reference]:
+    """Those of a row of filters over cells: what each filter takes of a cell, until one makes something else of them."""
+    row: list[nodes.Filter] = []
+    inner: nodes.Node | None = node
+    while isinstance(inner, nodes.Filter):
+        row.append(inner)
+        inner = inner.node
+    cells = _cells_path(node, bound)
+    are_cells = True
+    for index, one in enumerate(reversed(row)):
+        each = _attribute(one)
+        if are_cells and (each is not None or index == 0):
+            yield Reference(cells, each=each or ())
+        are_cells = are_cells and one.name in _KEEP_CELLS
+        for argument in (*one.args, *one.kwargs):
+            yield from references(argument, bound)
+
+
+def _attribute(node: nodes.Filter) -> tuple[str, ...] | None:
+    """The path that a filter takes of each item: `map(attribute='outputs.auc')`, `selectattr('status', …)`."""
+    named = [pair.value for pair in node.kwargs if pair.key == "attribute"]
+    if node.name in {"selectattr", "rejectattr", "groupby"}:
+        named += node.args[:1]
+    value = named[0].value if named and isinstance(named[0], nodes.Const) else None
+    return tuple(value.split(".")) if isinstance(value, str) else None
 
 
 def _constant_path(node: nodes.Node) -> tuple[str, ...]:

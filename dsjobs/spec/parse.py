@@ -9,16 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
-from dsjobs.marks import MarkedList, MarkedMap, Position, position_at
-from dsjobs.model import Contract, Environment, JobFields, Spec, Variable
-from dsjobs.spec.contracts import KEYWORDS, SchemaProblem, schema_problem, violations
+from dsjobs.marks import MarkedList, MarkedMap, Position
+from dsjobs.model import Environment, JobFields, Spec, Variable
+from dsjobs.spec.contracts import KEYWORDS, schema_problem
+from dsjobs.spec.fields import FieldsReader, schema_diagnostic
 from dsjobs.spec.schema import Checked
+from dsjobs.spec.variables import wrong_value
 
 _SETTINGS: Mapping[str, frozenset[str]] = {
     "local": frozenset(("preload", "memory", "kernel_start")),
     "datasphere": frozenset(
         (
-            "endpoint endpoints rate_limit poll_interval profile workload_identity "
+            "endpoint endpoints rate_limit poll_interval profile workload_identity serialize_notebooks "
             "output_store output_store_endpoint output_store_region"
         ).split()
     ),
@@ -36,8 +38,9 @@ def parse(checked: Checked, *, file: str, stem: str, digest: str) -> tuple[Spec,
         raise ValueError("a document without data has no Spec")
     problems: list[Diagnostic] = []
     variables = dict(_variables(data, problems))
-    environments = _environments(data, variables, problems)
-    jobs = tuple(_jobs(data, problems))
+    reader = FieldsReader(problems)
+    environments = _environments(data, variables, reader)
+    jobs = tuple(_jobs(data, reader))
     spec = Spec(
         name=data.get("name", stem),
         description=data.get("description", ""),
@@ -46,11 +49,24 @@ def parse(checked: Checked, *, file: str, stem: str, digest: str) -> tuple[Spec,
         variables=variables,
         environments=environments,
         default_environment=_default_environment(data, environments, problems),
-        defaults=_fields(data.get("defaults", _nothing(data)), problems),
+        defaults=reader.read(data.get("defaults", _nothing(data))),
         max_parallel=_whole(data.get("max_parallel")),
         jobs=jobs,
+        pools={name: int(places) for name, places in data.get("pools", {}).items()},
     )
+    problems += _unknown_pools(spec, data)
     return spec, problems
+
+
+def _unknown_pools(spec: Spec, data: MarkedMap) -> Iterator[Diagnostic]:
+    lost = data["pools"].lost if "pools" in data else data.lost & {"pools"}
+    shared = (spec.defaults, *(environment.defaults for environment in spec.environments.values()))
+    for fields in (*shared, *spec.jobs):
+        pool = fields.pool
+        if pool is not None and pool not in spec.pools and pool not in lost and "pools" not in lost:
+            hint = did_you_mean(pool, spec.pools) or f"add `pools: {{{pool}: 1}}` to the file"
+            position = fields.written.value_position("pool")
+            yield Diagnostic("DSJ209", f"there is no pool '{pool}'", position, hint)
 
 
 def _nothing(near: MarkedMap) -> MarkedMap:
@@ -78,12 +94,13 @@ def _described_variable(name: str, written: MarkedMap, position: Position, probl
     schema = {key: part for key, part in written.items() if key not in {"default", "description"}}
     problem = schema_problem(written)
     if problem is not None:
-        problems.append(_schema_diagnostic(problem, written, f"variable '{name}'", _default_hint(written)))
+        problems.append(schema_diagnostic(problem, written, f"variable '{name}'", _default_hint(written)))
         schema = {}
     description = written.get("description", "")
     variable = Variable(name, schema, "default" in written, written.get("default"), str(description), position)
     if variable.has_default:
-        problems += _wrong_value(variable, variable.default, written.value_position("default"))
+        problem_of_default = wrong_value(variable, variable.default, written.value_position("default"))
+        problems += [problem_of_default] if problem_of_default else []
     return variable
 
 
@@ -100,45 +117,19 @@ def _type_of(value: Any) -> str:
     return names.get(type(value), "object")
 
 
-def _schema_diagnostic(problem: SchemaProblem, written: MarkedMap, what: str, hint: str | None = None) -> Diagnostic:
-    position = position_at(written, problem.path, of_key=problem.is_key) or written.position()
-    return Diagnostic("DSJ108", f"{what}: {problem.message}", position, problem.hint or hint)
-
-
-def _wrong_value(variable: Variable, value: Any, position: Position) -> Iterator[Diagnostic]:
-    for where, message in violations(variable.schema, value):
-        place = "" if where == "$" else f" at {where}"
-        yield Diagnostic(
-            "DSJ207", f"variable '{variable.name}'{place}: {message}", position, _value_hint(variable, value)
-        )
-        return
-
-
-def _value_hint(variable: Variable, value: Any) -> str | None:
-    kind = variable.schema.get("type")
-    if kind == "boolean" and isinstance(value, str):
-        return "only `true` and `false` are booleans here"
-    if kind == "string" and isinstance(value, int | float):
-        return "quote it"
-    allowed = variable.schema.get("enum")
-    return did_you_mean(str(value), map(str, allowed)) if isinstance(allowed, list) else None
-
-
-def _environments(
-    data: MarkedMap, variables: Mapping[str, Variable], problems: list[Diagnostic]
-) -> dict[str, Environment]:
+def _environments(data: MarkedMap, variables: Mapping[str, Variable], reader: FieldsReader) -> dict[str, Environment]:
     written = data.get("environments")
     if written is None:
-        return {"local": _environment("local", _nothing(data), variables, data, problems)}
-    return {name: _environment(name, part, variables, data, problems) for name, part in written.items()}
+        return {"local": _environment("local", _nothing(data), variables, data, reader)}
+    return {name: _environment(name, part, variables, data, reader) for name, part in written.items()}
 
 
 def _environment(
-    name: str, written: MarkedMap, variables: Mapping[str, Variable], data: MarkedMap, problems: list[Diagnostic]
+    name: str, written: MarkedMap, variables: Mapping[str, Variable], data: MarkedMap, reader: FieldsReader
 ) -> Environment:
     values = written.get("variables", _nothing(written))
-    problems += _wrong_variables(values, variables, data)
-    problems += _foreign_settings(written)
+    reader.problems += _wrong_variables(values, variables, data)
+    reader.problems += _foreign_settings(written)
     return Environment(
         name=name,
         backend=written.get("backend", "local"),
@@ -146,8 +137,9 @@ def _environment(
         spark_connectors=written.get("spark_connectors", {}),
         variables=values,
         settings=written.get("settings", {}),
-        defaults=_fields(written.get("defaults", _nothing(written)), problems),
+        defaults=reader.read(written.get("defaults", _nothing(written))),
         written=written,
+        protected=written.get("protected", False),
     )
 
 
@@ -157,7 +149,9 @@ def _wrong_variables(values: MarkedMap, variables: Mapping[str, Variable], data:
     hints = Suggestions(variables)
     for (variable, value), (_, position) in zip(values.items(), values.positioned(), strict=True):
         if variable in variables:
-            yield from _wrong_value(variables[variable], value, position)
+            problem = wrong_value(variables[variable], value, position)
+            if problem is not None:
+                yield problem
         elif variable not in lost and "variables" not in data.lost:
             message = f"an environment sets the variable '{variable}', which the file does not declare"
             hint = hints.hint(variable) or f"add '{variable}' to the file's `variables`"
@@ -191,7 +185,7 @@ def _default_environment(
     return name
 
 
-def _jobs(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[JobFields]:
+def _jobs(data: MarkedMap, reader: FieldsReader) -> Iterator[JobFields]:
     first: dict[str, MarkedMap] = {}
     for written in data.get("jobs", ()):
         name = written.get("name") if written is not None else None
@@ -201,49 +195,7 @@ def _jobs(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[JobFields]:
             line = first[name].value_position("name").line
             message = f"there are two jobs named '{name}'"
             hint = f"the first is in line {line}; rename one of them"
-            problems.append(Diagnostic("DSJ301", message, written.value_position("name"), hint))
+            reader.problems.append(Diagnostic("DSJ301", message, written.value_position("name"), hint))
             continue
         first[name] = written
-        yield _fields(written, problems)
-
-
-def _fields(written: MarkedMap, problems: list[Diagnostic]) -> JobFields:
-    get = written.get
-    return JobFields(
-        written=written,
-        name=get("name", ""),
-        description=get("description", ""),
-        project=get("project"),
-        notebook=get("notebook"),
-        cell=get("cell"),
-        inputs=_inputs(written, problems) if "inputs" in written else _EMPTY,
-        outputs=_outputs(written, problems) if "outputs" in written else _EMPTY,
-        spec=get("spec"),
-        spark_connector=get("spark_connector"),
-        needs=tuple(get("needs", ())),
-    )
-
-
-_EMPTY: Mapping[str, Any] = {}
-
-
-def _inputs(written: MarkedMap, problems: list[Diagnostic]) -> Mapping[str, Any]:
-    inputs: MarkedMap = written["inputs"]
-    for name, value in inputs.items():
-        if isinstance(value, MarkedMap) and list(value) == ["secret"]:
-            message = f"the input '{name}' is a secret, which this version of dsjobs does not support"
-            hint = "leave it out: a secret must never be sent as a plain value"
-            problems.append(Diagnostic("DSJ105", message, inputs.value_position(name), hint))
-    return inputs
-
-
-def _outputs(written: MarkedMap, problems: list[Diagnostic]) -> Mapping[str, Contract]:
-    outputs = written["outputs"]
-    if isinstance(outputs, MarkedList):
-        return dict.fromkeys(outputs, _EMPTY)
-    for name, contract in outputs.items():
-        problem = schema_problem(contract)
-        if problem is not None:
-            problems.append(_schema_diagnostic(problem, contract, f"the contract of '{name}'"))
-    contracts: Mapping[str, Contract] = outputs
-    return contracts
+        yield reader.read(written)

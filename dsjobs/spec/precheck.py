@@ -122,6 +122,14 @@ def _min_items(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) 
     return _length(lambda size: size >= argument, list)
 
 
+def _max_items(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _length(lambda size: size <= argument, list)
+
+
+def _max_properties(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _length(lambda size: size <= argument, dict)
+
+
 def _min_properties(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
     return _length(lambda size: size >= argument, dict)
 
@@ -150,7 +158,9 @@ def _unique(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> 
     def check(value: Any) -> bool:
         if not argument or not isinstance(value, list) or len(value) < 2:
             return True
-        return all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
+        # For JSON, true is another value than 1, and 1.0 is not.
+        scalars = {(type(item) is bool, item) for item in value if isinstance(item, str | int | float)}
+        return len(scalars) == len(value)
 
     return check
 
@@ -202,7 +212,9 @@ _COMPILERS: dict[str, _Compiler] = {
     "minLength": _min_length,
     "maxLength": _max_length,
     "minItems": _min_items,
+    "maxItems": _max_items,
     "minProperties": _min_properties,
+    "maxProperties": _max_properties,
     "minimum": _minimum,
     "maximum": _maximum,
     "exclusiveMinimum": _exclusive_minimum,

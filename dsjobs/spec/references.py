@@ -1,13 +1,15 @@
 """The names in the templates of a Spec: known, declared, and allowed where they stand. Nothing is evaluated.
 
-Rules: `project`, `notebook`, `cell`, `spec` and `spark_connector` may use what is known at load; `inputs` also what is known
-at submit. `vars.X` must be declared, `needs.J` be one of the job's own needs, `needs.J.outputs.X` be declared by J.
+Rules: `project`, `notebook`, `cell`, `spec`, `spark_connector` and `timeout` may use what is known at load; `inputs` also
+what is known at submit, and so may `when`. `vars.X` must be declared, `needs.J` be one of the job's own needs,
+`needs.J.outputs.X` be declared by J.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
@@ -23,14 +25,17 @@ from dsjobs.spec.templates import (
     is_template,
 )
 
-LOAD_TIME_KEYS = ("project", "notebook", "cell", "spec", "spark_connector")
+LOAD_TIME_KEYS = ("project", "notebook", "cell", "spec", "spark_connector", "timeout")
 """Keys of a job whose templates are rendered when the file is loaded."""
 
 FIXED_NAMES: Mapping[str, tuple[str, ...]] = {
     "git": ("commit", "branch", "dirty"),
     "run": ("id", "started_at"),
 }
-_PLANNED_ROOTS = frozenset({"matrix", "secrets"})
+_PLANNED_ROOTS = frozenset({"secrets"})
+
+Check = Callable[[Reference, bool], None]
+"""Raises TemplateError where a reference cannot be right; the flag is true where it is rendered at submit."""
 
 
 def check_references(spec: Spec, data: MarkedMap) -> list[Diagnostic]:
@@ -40,8 +45,38 @@ def check_references(spec: Spec, data: MarkedMap) -> list[Diagnostic]:
     problems: list[Diagnostic] = []
     for fields in (*shared, *spec.jobs):
         if _may_have_templates(fields):
-            problems += _check_fields(fields, scope)
+            problems += template_problems(fields, partial(_check_reference, fields, scope))
+        if isinstance(fields.when, str):
+            problems += _not_an_expression(fields, fields.when)
     return problems
+
+
+def _not_an_expression(fields: JobFields, when: str) -> Iterator[Diagnostic]:
+    hint = f'write "{{{{ {when.strip()} }}}}"'
+    if is_template(when):
+        try:
+            if compile_template(when).is_expression:
+                return
+        except TemplateError:
+            return  # it has been reported
+        hint = "write one `{{ expression }}` and nothing around it"
+    elif when.casefold() in ("true", "false", "yes", "no", "on", "off"):
+        hint = "write true or false, without quotes"
+    yield Diagnostic("DSJ205", "'when' is one expression", fields.written.value_position("when"), hint)
+
+
+def template_problems(fields: JobFields, check: Check) -> Iterator[Diagnostic]:
+    """Everything that `check` refuses in the templates of `fields`, and every template that is none, at its place."""
+    written = fields.written
+    for key in LOAD_TIME_KEYS:
+        text = getattr(fields, key)
+        if is_template(text):
+            yield from _check_text(text, (written, key), check, deferred=False)
+    if isinstance(fields.when, str) and is_template(fields.when):
+        yield from _check_text(fields.when, (written, "when"), check, deferred=True)
+    inputs = written.get("inputs")
+    if isinstance(inputs, MarkedMap):
+        yield from _check_values(inputs, check)
 
 
 @dataclass(slots=True)
@@ -55,6 +90,11 @@ class _Scope:
     variable_hints: Suggestions
     job_hints: Suggestions
     hyphened: dict[str, str]
+    matrices: dict[str, frozenset[str] | None]
+
+    def matrix_keys(self, job: str) -> frozenset[str] | None:
+        """The keys of a job's matrix, empty where it has none, None where they are not all known; of `""`: of any job."""
+        return self.matrices.get(job, frozenset())
 
 
 def _scope(spec: Spec, data: MarkedMap, shared: list[JobFields]) -> _Scope:
@@ -71,8 +111,37 @@ def _scope(spec: Spec, data: MarkedMap, shared: list[JobFields]) -> _Scope:
         any_variable="variables" in data.lost,
         outputs=outputs,
         job_hints=Suggestions(outputs),
+        matrices=_matrix_keys(spec, shared),
         hyphened={name[:end]: name for name in outputs for end, letter in enumerate(name) if letter == "-"},
     )
+
+
+def _matrix_keys(spec: Spec, shared: list[JobFields]) -> dict[str, frozenset[str] | None]:
+    by_default = _union(_own_keys(fields) for fields in shared)
+    found: dict[str, frozenset[str] | None] = {}
+    for fields in spec.jobs:
+        own = _own_keys(fields)
+        keys = own if own is None or own else by_default
+        if keys is None or keys:
+            found[fields.name] = keys
+    if found or by_default != frozenset():
+        found[""] = _union([by_default, *found.values()])
+    return found
+
+
+def _union(keys: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    together: frozenset[str] = frozenset()
+    for some in keys:
+        if some is None:
+            return None
+        together |= some
+    return together
+
+
+def _own_keys(fields: JobFields) -> frozenset[str] | None:
+    if fields.matrix is not None:
+        return fields.matrix.keys
+    return None if "matrix" in fields.written or "matrix" in fields.written.lost else frozenset()
 
 
 def _has_lost_outputs(fields: JobFields) -> bool:
@@ -81,32 +150,25 @@ def _has_lost_outputs(fields: JobFields) -> bool:
 
 
 def _may_have_templates(fields: JobFields) -> bool:
-    return bool(fields.inputs) or any(is_template(getattr(fields, key)) for key in LOAD_TIME_KEYS)
+    return (
+        bool(fields.inputs)
+        or is_template(fields.when)
+        or any(is_template(getattr(fields, key)) for key in LOAD_TIME_KEYS)
+    )
 
 
-def _check_fields(fields: JobFields, scope: _Scope) -> Iterator[Diagnostic]:
-    written = fields.written
-    for key in LOAD_TIME_KEYS:
-        text = getattr(fields, key)
-        if is_template(text):
-            yield from _check_text(text, (written, key), fields, scope, deferred=False)
-    inputs = written.get("inputs")
-    if isinstance(inputs, MarkedMap):
-        yield from _check_values(inputs, fields, scope)
-
-
-def _check_values(container: MarkedMap | MarkedList, fields: JobFields, scope: _Scope) -> Iterator[Diagnostic]:
+def _check_values(container: MarkedMap | MarkedList, check: Check) -> Iterator[Diagnostic]:
     items: Iterable[tuple[Any, Any]] = container.items() if isinstance(container, MarkedMap) else enumerate(container)
     for key, value in items:
         if type(value) is str:
             if "{{" in value or "{%" in value or "{#" in value:
-                yield from _check_text(value, (container, key), fields, scope, deferred=True)
+                yield from _check_text(value, (container, key), check, deferred=True)
         elif isinstance(value, MarkedMap | MarkedList):
-            yield from _check_values(value, fields, scope)
+            yield from _check_values(value, check)
 
 
 def _check_text(
-    text: str, place: tuple[MarkedMap | MarkedList, Any], fields: JobFields, scope: _Scope, *, deferred: bool
+    text: str, place: tuple[MarkedMap | MarkedList, Any], check: Check, *, deferred: bool
 ) -> Iterator[Diagnostic]:
     """Each name in `text` that cannot be right. `place`: the container that holds the text, and its key there."""
     try:
@@ -116,7 +178,7 @@ def _check_text(
         return
     for reference in dict.fromkeys(references):
         try:
-            _check_reference(reference, fields, scope, deferred)
+            check(reference, deferred)
         except TemplateError as error:
             yield _diagnostic(error, text, place)
             if isinstance(error, _HyphenError):
@@ -134,18 +196,20 @@ class _HyphenError(TemplateError):
     """`needs.my-job` is a difference of two names."""
 
 
-def _check_reference(reference: Reference, fields: JobFields, scope: _Scope, deferred: bool) -> None:
+def _check_reference(fields: JobFields, scope: _Scope, reference: Reference, deferred: bool) -> None:
     """Raise TemplateError where `reference` cannot be right in a template of `fields`."""
     root, *rest = reference.path
     if root == "vars":
         _check_variable(reference, rest, scope)
+    elif root == "matrix":
+        _check_matrix(reference, rest, fields, scope)
     elif root == "needs" and deferred:
         _check_need(reference, rest, fields, scope)
     elif root in FIXED_NAMES and (deferred or root in LOAD_TIME):
         _check_fixed(reference, root, rest)
     elif root in SUBMIT_TIME:
         message = f"'{root}' is known only when the job is submitted, and cannot be used here"
-        raise TemplateError("DSJ205", message, hint="only inputs can use it", at=str(reference))
+        raise TemplateError("DSJ205", message, hint="only `inputs` and `when` can use it", at=str(reference))
     elif root in _PLANNED_ROOTS:
         message = f"'{root}' is not supported by this version of dsjobs"
         raise TemplateError("DSJ105", message, hint="remove it from the template", at=str(reference))
@@ -165,7 +229,7 @@ def _root_hint(reference: Reference, scope: _Scope) -> str | None:
         return f"did you mean 'needs.{reference}'?"
     if root in {"env", "environ", "os"}:
         return "templates cannot read the environment: declare a variable and set DSJOBS_VAR_NAME"
-    return did_you_mean(root, ("vars", "needs", "environment", "run", "git"))
+    return did_you_mean(root, ("vars", "needs", "matrix", "environment", "run", "git"))
 
 
 def _check_variable(reference: Reference, rest: list[str], scope: _Scope) -> None:
@@ -183,20 +247,43 @@ def _check_need(reference: Reference, rest: list[str], fields: JobFields, scope:
     job, parts = rest[0], rest[1:]
     if job not in fields.needs:
         _refuse_need(job, reference, fields, scope)
-    elif parts and parts[0] not in ("outputs", "status"):
-        hint = did_you_mean(parts[0], ("outputs", "status"))
-        message = f"a job has no '{parts[0]}', only outputs and status"
-        raise TemplateError("DSJ202", message, hint=hint, at=str(reference))
-    elif parts[1:] and parts[0] == "outputs":
-        _check_output(job, parts[1], reference, scope)
-
-
-def _check_output(job: str, output: str, reference: Reference, scope: _Scope) -> None:
-    known = scope.outputs.get(job)
-    if known is None or output in known:
         return
-    hint = did_you_mean(output, known) or f"add '{output}' to the outputs of '{job}'"
-    raise TemplateError("DSJ204", f"job '{job}' declares no output '{output}'", hint=hint, at=str(reference))
+    keys = scope.matrix_keys(job)
+    if reference.each is not None or (parts[:1] and parts[0].isdecimal()):
+        if keys is not None and not keys:
+            message = f"'needs.{job}' is one job, not a list: '{job}' has no matrix"
+            raise TemplateError("DSJ210", message, hint=f"write needs.{job}.outputs.NAME", at=f"needs.{job}")
+        parts = parts[1:] if reference.each is None else list(reference.each)
+    _check_part(job, parts, ".".join(reference.each) if reference.each else str(reference), scope)
+
+
+def _check_part(job: str, parts: list[str], at: str, scope: _Scope) -> None:
+    """Raise what is wrong with `parts`, a path in the result of a job or a cell. `at`: its text in the template."""
+    keys = scope.matrix_keys(job)
+    known = ["outputs", "status"] if keys is not None and not keys else ["matrix", "outputs", "status"]
+    if parts and parts[0] not in known:
+        message = f"a job has no '{parts[0]}', only {', '.join(known[:-1])} and {known[-1]}"
+        raise TemplateError("DSJ202", message, hint=did_you_mean(parts[0], known), at=at)
+    if parts[1:] and parts[0] == "matrix" and keys is not None and parts[1] not in keys:
+        message = f"the matrix of job '{job}' has no key '{parts[1]}'"
+        raise TemplateError("DSJ202", message, hint=did_you_mean(parts[1], keys), at=at)
+    outputs = scope.outputs.get(job)
+    if parts[1:] and parts[0] == "outputs" and outputs is not None and parts[1] not in outputs:
+        hint = did_you_mean(parts[1], outputs) or f"add '{parts[1]}' to the outputs of '{job}'"
+        raise TemplateError("DSJ204", f"job '{job}' declares no output '{parts[1]}'", hint=hint, at=at)
+
+
+def _check_matrix(reference: Reference, rest: list[str], fields: JobFields, scope: _Scope) -> None:
+    keys = scope.matrix_keys(fields.name)
+    if keys is None or (keys and (not rest or rest[0] in keys)):
+        return
+    owner = f"job '{fields.name}'" if fields.name else "any job"
+    if not keys:
+        message = f"job '{fields.name}' has no matrix" if fields.name else "no job has a matrix"
+        hint = f"add `matrix: {{{rest[0] if rest else 'KEY'}: [VALUE, VALUE]}}`"
+        raise TemplateError("DSJ202", message, hint=hint, at=str(reference))
+    message = f"the matrix of {owner} has no key '{rest[0]}'"
+    raise TemplateError("DSJ202", message, hint=did_you_mean(rest[0], keys), at=str(reference))
 
 
 def _refuse_need(job: str, reference: Reference, fields: JobFields, scope: _Scope) -> None:

@@ -44,15 +44,15 @@ def compile_text(text: str) -> JinjaTemplate:
 class JinjaTemplate:
     """A template that only Jinja understands; the interface is that of `templates.Template`."""
 
-    __slots__ = ("references", "single", "template")
+    __slots__ = ("is_expression", "references", "template")
 
-    def __init__(self, references: tuple[Reference, ...], template: jinja2.Template, single: bool) -> None:
-        self.references, self.template, self.single = references, template, single
+    def __init__(self, references: tuple[Reference, ...], template: jinja2.Template, is_expression: bool) -> None:
+        self.references, self.template, self.is_expression = references, template, is_expression
 
     def render(self, names: Mapping[str, Any]) -> Any:
         try:
             with new_budget():
-                return self._evaluate(names) if self.single else self._text(names)
+                return self._evaluate(names) if self.is_expression else self._text(names)
         except TemplateError:
             raise
         except jinja2.UndefinedError as error:

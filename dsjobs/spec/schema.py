@@ -10,23 +10,24 @@ from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, did_you_mean
 from dsjobs.marks import MarkedList, MarkedMap, position_at
+from dsjobs.spec.durations import duration_hint
 from dsjobs.spec.patterns import validator_class
 from dsjobs.spec.precheck import compile_check
 from dsjobs.spec.source import Document
+from dsjobs.spec.templates import is_template
 
 Path = tuple[str | int, ...]
 
 PLANNED = frozenset(
     {
-        *("include", "requires_dsjobs", "secrets", "pools", "protected"),
-        *("matrix", "run_if", "when", "retry", "timeout", "pool", "allow_failure", "cache", "tags"),
+        *("include", "requires_dsjobs", "secrets"),
+        "cache",
     }
 )
 """Keys of the language that a file may not use yet: refused by name, never ignored."""
 
 
-_OF_A_FILE = frozenset({"include", "requires_dsjobs", "secrets", "pools"})
-_OF_AN_ENVIRONMENT = frozenset({"protected"})
+_OF_A_FILE = frozenset({"include", "requires_dsjobs", "secrets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +135,28 @@ def _unknown_key(
     near = difflib.get_close_matches(key.casefold(), lacking, n=1, cutoff=0.6)
     if "notebook" in lacking and isinstance(value, str) and value.endswith(".ipynb"):
         near = ["notebook"]
+    elsewhere = _ELSEWHERE.get(key.replace("-", "_"))
+    if elsewhere in lacking and _is_of_a_job(path):
+        near = [elsewhere]
     meant = near[0] if near else None
     hint = f"did you mean '{meant}'?" if meant else _known_keys(key, known)
     return _Violation((*path, key), Diagnostic("DSJ104", message, position, hint), meant)
+
+
+# What keys are called in other tools that run jobs.
+_ELSEWHERE = {
+    "if": "when", "condition": "when", "depends_on": "needs", "dependencies": "needs", "retries": "retry",
+    "continue_on_error": "allow_failure", "timeout_minutes": "timeout", "timeout_seconds": "timeout", "strategy": "matrix",
+    "parameters": "inputs", "env": "inputs", "trigger_rule": "run_if", "concurrency": "pool", "labels": "tags",
+}  # fmt: skip
 
 
 def _belongs(key: str, path: Path) -> bool:
     """Whether a mapping at `path` is one that has the planned key `key` in the language."""
     if not path:
         return key in _OF_A_FILE
-    if path[0] == "environments" and len(path) == 2:
-        return key in _OF_AN_ENVIRONMENT
-    of_a_job = key not in _OF_A_FILE | _OF_AN_ENVIRONMENT
-    return of_a_job and (path[-1] == "defaults" or (path[0] == "jobs" and len(path) == 2))
+    of_a_job = key not in _OF_A_FILE
+    return of_a_job and _is_of_a_job(path)
 
 
 def _known_keys(key: str, known: Iterable[str]) -> str:
@@ -172,7 +182,7 @@ def _example(schema: Mapping[str, Any]) -> str:
 def _wrong_type(error: Any, path: Path, data: MarkedMap) -> _Violation:
     value = error.instance
     expected = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-    words = " or ".join(_TYPE_WORDS[name] for name in expected)
+    words = "a duration" if _is_duration(path) else " or ".join(_TYPE_WORDS[name] for name in expected)
     message = f"{_subject(path, data)} must be {words}, not {_kind(value)}"
     if value is None:
         message = f"{_subject(path, data)} has no value" + (f"; it must be {words}" if len(expected) < 3 else "")
@@ -182,6 +192,16 @@ def _wrong_type(error: Any, path: Path, data: MarkedMap) -> _Violation:
 
 def _special_hint(value: Any, path: Path) -> str | None:
     """A hint for what people write where the shape alone does not tell what they mean."""
+    if _is_duration(path) and value is not None:
+        return duration_hint(value)
+    if path[-1] == "retry" and _is_of_a_job(path[:-1]) and value is not None:
+        return "write how many attempts there may be in all, or `{max_attempts: 3, delay: 30s}`"
+    if path[-1] == "when" and _is_of_a_job(path[:-1]):
+        return 'write an expression: "{{ vars.full }}"'
+    if path[-2:-1] == ("matrix",) and is_template(value):
+        return "write the values out: the cells of a matrix are known before anything is rendered"
+    if path[-2:-1] == ("matrix",) and isinstance(value, dict):
+        return did_you_mean(str(path[-1]), ("include", "exclude"))
     if path[0] == "variables" and len(path) == 2 and value is None:
         return "give it a default; `{type: string}` is a text without one, which must then be given"
     if path[0] == "environments" and len(path) == 2 and isinstance(value, str):
@@ -197,15 +217,28 @@ def _special_hint(value: Any, path: Path) -> str | None:
     return None
 
 
+def _is_duration(path: Path) -> bool:
+    if path[-2:-1] == ("retry",):
+        return path[-1] in ("delay", "max_delay")
+    return path[-1] == "timeout" and _is_of_a_job(path[:-1])
+
+
+def _is_of_a_job(path: Path) -> bool:
+    """Whether a mapping at `path` has the keys of a job."""
+    return path[-1:] == ("defaults",) or (path[:1] == ("jobs",) and len(path) == 2)
+
+
 def _type_hint(value: Any, expected: Sequence[str]) -> str | None:
     if value is None:
         return "give it a value, or remove the key"
     if "string" in expected and isinstance(value, bool | int | float):
         return f'quote it: "{_yaml_word(value)}"'
-    if "array" in expected and isinstance(value, str):
-        return f"write a list: [{value}]"
+    if "array" in expected and isinstance(value, str | int | float):
+        return f"write a list: [{_yaml_word(value)}]"
     if expected == ["integer"]:
         return "write a whole number" + (", without quotes" if isinstance(value, str) else "")
+    if expected == ["boolean"] and isinstance(value, str | int):
+        return "write true or false" + (", without quotes" if isinstance(value, str) else "")
     if expected == ["array"] and isinstance(value, dict):
         return "begin each item with `- `"
     if expected == ["object"]:
@@ -252,7 +285,8 @@ def _broken_limit(error: Any, path: Path, data: MarkedMap) -> _Violation:
         message = f"{_subject(path, data)} has {len(value)} characters, more than {error.validator_value}"
     else:
         message = f"{_subject(path, data)} cannot be {_shown(value)}"
-    return _Violation(path, Diagnostic("DSJ106", message, position_at(data, path), error.schema.get("errorMessage")))
+    hint = duration_hint(value) if _is_duration(path) else error.schema.get("errorMessage")
+    return _Violation(path, Diagnostic("DSJ106", message, position_at(data, path), hint))
 
 
 def _one_for_each_mistake(found: list[_Violation]) -> Iterable[Diagnostic]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-LOAD_TIME = frozenset({"vars", "environment", "git"})
+LOAD_TIME = frozenset({"vars", "environment", "git", "matrix"})
 """Roots whose values are known before anything runs."""
 
 SUBMIT_TIME = frozenset({"needs", "run"})
@@ -40,9 +40,13 @@ def too_much_text() -> TemplateError:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name that a template uses: `needs.extract.outputs.path` is `("needs", "extract", "outputs", "path")`."""
+    """A name that a template uses: `needs.extract.outputs.path` is `("needs", "extract", "outputs", "path")`.
+
+    `each`: where the name is used as a list of cells, what is taken of each of them; empty where that is not known.
+    """
 
     path: tuple[str, ...]
+    each: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         return ".".join(self.path)
@@ -54,6 +58,11 @@ class Template(Protocol):
     @property
     def references(self) -> tuple[Reference, ...]:
         """The names it uses, each with as many parts as are constant."""
+        ...
+
+    @property
+    def is_expression(self) -> bool:
+        """Whether the text is exactly one `{{ expression }}`."""
         ...
 
     def render(self, names: Mapping[str, Any]) -> Any:
@@ -85,6 +94,14 @@ def compile_template(text: str) -> Template:
 def templates_in(value: Any) -> list[Template]:
     """Every template in a value, also inside lists and mappings. Raises TemplateError."""
     return [compile_template(text) for text in texts_in(value)]
+
+
+def understood(value: Any) -> list[Template]:
+    """The templates in a value; none where one has an error, which `references.py` has reported."""
+    try:
+        return templates_in(value)
+    except TemplateError:
+        return []
 
 
 def texts_in(value: Any) -> list[str]:
@@ -148,6 +165,10 @@ class _DottedTemplate:
     def __init__(self, parts: tuple[Part, ...]) -> None:
         self.parts = parts
         self.references = tuple(part for part in parts if isinstance(part, Reference))
+
+    @property
+    def is_expression(self) -> bool:
+        return len(self.parts) == 1 and isinstance(self.parts[0], Reference)
 
     def render(self, names: Mapping[str, Any]) -> Any:
         if len(self.parts) == 1 and isinstance(self.parts[0], Reference):

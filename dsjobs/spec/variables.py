@@ -1,15 +1,15 @@
 """The final value of every variable, and the layer that it came from.
 
-Weakest first: the default in the file, the environment's `variables`, DSJOBS_VAR_NAME, `--var NAME=VALUE`.
+Weakest first: the default in the file, the environment's `variables`, each `--var-file`, DSJOBS_VAR_NAME, `--var NAME=VALUE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dsjobs.diagnostics import Diagnostic, did_you_mean
-from dsjobs.marks import MarkedMap, Source
+from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
+from dsjobs.marks import MarkedMap, Position, Source
 from dsjobs.model import Environment, Spec, Variable, VariableValue
 from dsjobs.spec import source
 from dsjobs.spec.contracts import violations
@@ -18,14 +18,22 @@ ENVIRON_PREFIX = "DSJOBS_VAR_"
 
 
 def resolve(
-    spec: Spec, environment: Environment, *, environ: Mapping[str, str], given: Iterable[tuple[str, str]]
+    spec: Spec,
+    environment: Environment,
+    *,
+    environ: Mapping[str, str],
+    given: Iterable[tuple[str, str]],
+    files: Iterable[MarkedMap] = (),
 ) -> tuple[dict[str, VariableValue], list[Diagnostic]]:
     """Values of the variables of `spec` in `environment`, with every problem.
 
     `environ`: the process environment. `given`: name and text of each `--var`, in order; the last one of a name wins.
+    `files`: the data of each `--var-file`, in order.
     """
     problems: list[Diagnostic] = []
     values = _from_file(spec, environment)
+    for data in files:
+        problems += _set_from_file(spec, data, values)
     for name, text in _from_environ(spec, environ, problems):
         _set(spec.variables[name], text, ENVIRON_PREFIX + name, values, problems)
     for name, text in given:
@@ -50,6 +58,40 @@ def _from_file(spec: Spec, environment: Environment) -> dict[str, VariableValue]
             if name in spec.variables:
                 values[name] = VariableValue(value, str(position))
     return values
+
+
+def _set_from_file(spec: Spec, data: MarkedMap, values: dict[str, VariableValue]) -> Iterator[Diagnostic]:
+    hints = Suggestions(spec.variables)
+    for (name, value), (_, position) in zip(data.items(), data.positioned(), strict=True):
+        if name not in spec.variables:
+            hint = hints.hint(name) or f"the job file declares {'other' if spec.variables else 'no'} variables"
+            message = f"the job file declares no variable '{name}'"
+            yield Diagnostic("DSJ207", message, data.key_position(name), hint)
+            continue
+        variable = spec.variables[name]
+        problem = wrong_value(variable, value, position)
+        if problem is not None:
+            yield problem
+        values[name] = VariableValue(value, str(position))
+
+
+def wrong_value(variable: Variable, value: Any, position: Position) -> Diagnostic | None:
+    """The first reason why a variable cannot have `value`, which was written at `position`."""
+    for where, message in violations(variable.schema, value):
+        place = "" if where == "$" else f" at {where}"
+        message = f"variable '{variable.name}'{place}: {message}"
+        return Diagnostic("DSJ207", message, position, _value_hint(variable, value))
+    return None
+
+
+def _value_hint(variable: Variable, value: Any) -> str | None:
+    kind = variable.schema.get("type")
+    if kind == "boolean" and isinstance(value, str):
+        return "only `true` and `false` are booleans here"
+    if kind == "string" and isinstance(value, int | float):
+        return "quote it"
+    allowed = variable.schema.get("enum")
+    return did_you_mean(str(value), map(str, allowed)) if isinstance(allowed, list) else None
 
 
 def _from_environ(spec: Spec, environ: Mapping[str, str], problems: list[Diagnostic]) -> Iterable[tuple[str, str]]:
@@ -99,7 +141,7 @@ def _missing(spec: Spec, values: Mapping[str, VariableValue], problems: list[Dia
             "DSJ207",
             f"the variable '{name}' has no value",
             variable.position,
-            f"give it: --var {name}=VALUE, {ENVIRON_PREFIX}{name}, or a default",
+            f"give it: --var {name}=VALUE, {ENVIRON_PREFIX}{name}, --var-file, or a default",
         )
         for name, variable in spec.variables.items()
         if name not in values

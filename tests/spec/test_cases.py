@@ -19,7 +19,9 @@ from dsjobs.cli import loading, main
 from dsjobs.cli.loading import Loaded
 from dsjobs.diagnostics import has_errors, in_order, text
 from dsjobs.plan.planner import make_plan
-from dsjobs.spec.expand import check_environment, expand
+from dsjobs.plan.saved import job_as_json
+from dsjobs.spec.environments import check_environment
+from dsjobs.spec.expand import expand
 from dsjobs.spec.variables import resolve
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -91,6 +93,9 @@ def test_plan_when_a_case_is_valid_has_its_requests(path: Path, monkeypatch: pyt
     assert text == expected(path.with_suffix(".plan.json"), text)
 
 
+SHOWN_OTHERWISE = {"name", "action", "reasons", "needs", "request", "deferred_inputs", "outputs"}
+
+
 def planned(loaded: Loaded, env: str | None = None, environ: Any = None, given: Any = ()) -> dict[str, Any]:
     """The compact form of a plan: variables with their layers; for each job, in order, its request and what is deferred."""
     spec = loaded.spec
@@ -104,6 +109,8 @@ def planned(loaded: Loaded, env: str | None = None, environ: Any = None, given: 
     requests = {
         one.job.name: one.job.request.as_json()
         | ({"deferred": one.job.deferred_inputs} if one.job.deferred_inputs else {})
+        | ({"skipped": one.reasons} if one.action == "skip" else {})
+        | {key: value for key, value in job_as_json(one).items() if key not in SHOWN_OTHERWISE}
         for one in plan.jobs
     }
     return {
@@ -111,6 +118,7 @@ def planned(loaded: Loaded, env: str | None = None, environ: Any = None, given: 
         "max_parallel": plan.max_parallel,
         "said": [text(one) for one in said],
         "variables": {name: [value.value, value.layer] for name, value in values.items()},
+        **({"pools": plan.pools} if plan.pools else {}),
         "jobs": requests,
     }
 
