@@ -1,7 +1,8 @@
 """Notebooks on one machine: dsjobs beside papermill, nbclient, nbconvert and ploomber-engine, and the floors below them all.
 
 `python -m benchmarks.notebooks COUNT` runs COUNT trivial notebooks by the local backend alone, and prints for each tenth of
-them what a notebook takes, and how many descriptors and MiB this process has.
+them what a notebook takes, and how many descriptors and MiB this process has; then how many failed, the slowest one, and what is
+left.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from benchmarks.settings import ROOT, Settings, dsjobs
 from benchmarks.tables import Table
 
 COUNT, QUICK_COUNT, ROUNDS = 20, 2, 3
+_HANGS = 60
 TRIVIAL = "x = sum(range(1000))\nprint(x)\nx * 2"
 FRAMES = (
     "import numpy as np, pandas as pd\nframe = pd.DataFrame({'k': np.arange(1000) % 7, 'v': np.arange(1000.0)})\n"
@@ -207,7 +210,7 @@ def _dsjobs(folder: Path, setting: str, parallel: int, is_chain: bool, count: in
 
 
 def many(count: int, folder: Path) -> Iterator[str]:
-    """Runs `count` trivial notebooks, two at a time, by the local backend in this process."""
+    """Runs `count` trivial notebooks, two at a time, by the local backend in this process. Raises TimeoutError when one hangs."""
     from dsjobs.backends.local import LocalBackend
     from dsjobs.backends.protocol import Submission
     from dsjobs.model import Request
@@ -215,18 +218,31 @@ def many(count: int, folder: Path) -> Iterator[str]:
     _folder(folder / "project", TRIVIAL, 1)
     backend, slots = LocalBackend(folder, {}), threading.Semaphore(2)
     request, start = Request(project="project", notebook="n0.ipynb"), time.perf_counter()
+    ids = []
     for number in range(1, count + 1):
-        slots.acquire()
-        submission = Submission("many", number, request, folder / "out.ipynb")
-        backend.submit(submission, idempotency_key=str(number), notify=lambda _: slots.release())
+        _acquire(slots)
+        submission = Submission("many", number, request, folder / f"out{number % 2}.ipynb")
+        operation = backend.submit(submission, idempotency_key=str(number), notify=lambda _: slots.release())
+        ids.append(operation.id)
         if number % max(count // 10, 1) == 0:
             now, held = time.perf_counter(), len(os.listdir("/proc/self/fd"))
             each, start = (now - start) * 1000 / max(count // 10, 1), now
             yield f"{number:>6,}: {each:6.1f} ms each, {held} descriptors, {_resident():.0f} MiB"
     for _ in range(2):
-        slots.acquire()
+        _acquire(slots)
+    ended = [backend.poll(operation_id) for operation_id in ids]
+    taken = [(operation.finished_at or 0) - (operation.started_at or 0) for operation in ended]
+    ways = Counter(str(operation.kernel_start) for operation in ended)
+    failed = sum(operation.failure is not None for operation in ended)
+    yield f"{failed} of {count:,} failed; slowest {max(taken) * 1000:.0f} ms, median {median(taken) * 1000:.0f} ms; {dict(ways)}"
     backend.close()
-    yield f"closed: {len(os.listdir('/proc/self/fd'))} descriptors, {_resident():.0f} MiB"
+    left = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    yield f"closed: {len(os.listdir('/proc/self/fd'))} descriptors, {_resident():.0f} MiB, {len(left)} processes left"
+
+
+def _acquire(slots: threading.Semaphore) -> None:
+    if not slots.acquire(timeout=_HANGS):
+        raise TimeoutError(f"no notebook has ended for {_HANGS} s")
 
 
 def _resident() -> float:

@@ -12,11 +12,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode, v4
 
-from dsjobs.model import Failure
+from dsjobs.model import Failure, KernelStart
 from dsjobs.notebook import failures, outputs
 from dsjobs.notebook.cells import Target
-from dsjobs.notebook.kernels import Kernel, KernelDied, KernelHost
-from dsjobs.notebook.kernelsettings import KernelStart
+from dsjobs.notebook.kernelhost import KernelHost
+from dsjobs.notebook.kernels import Kernel, KernelDied
 from dsjobs.notebook.kernelspecs import KernelChoice
 from dsjobs.notebook.reading import Cell
 
@@ -116,14 +116,17 @@ class Execution:
             await self._settle(kernel)
 
     async def _start(self) -> Kernel:
-        order = self._order
-        self._is_waiting = True
-        await self._host.prepared()
-        self._is_waiting = False
+        order, host = self._order, self._host
         folder = order.target.notebook.path.parent
-        kernel = self._kernel = await self._host.start(order.kernel, folder=folder, environment=order.environment)
+        self._is_waiting = True
+        await host.prepared()
+        self._kernel = await host.waiting(order.kernel, folder=folder, environment=order.environment)
+        self._is_waiting = False
+        if self._kernel is None:
+            self._kernel = await host.start(order.kernel, folder=folder, environment=order.environment)
+        kernel = self._kernel
         info = await kernel.until_ready()
-        await self._host.lay_by(order.kernel)
+        await host.lay_by(order.kernel, kernel)
         if "language_info" in info:
             self.node.metadata["language_info"] = info["language_info"]
         return kernel
@@ -141,9 +144,7 @@ class Execution:
 
     async def _run_cells(self, kernel: Kernel) -> None:
         """Runs the cells in order; raises what the first bad one raised. `_cell` is the one that runs."""
-        client = NotebookClient(
-            self.node, km=kernel.manager, iopub_timeout=_OUTPUT_SECONDS, on_cell_error=self._remember
-        )
+        client = _Client(self.node, km=kernel.manager, iopub_timeout=_OUTPUT_SECONDS, on_cell_error=self._remember)
         client.kc = kernel.client
         client.kc.allow_stdin = False  # input() raises instead of waiting for an answer that nobody gives
         try:
@@ -154,7 +155,9 @@ class Execution:
                 count = client.code_cells_executed + 1
                 node = self.node.cells[cell.index]
                 await kernel.during(client.async_execute_cell(node, cell.index, execution_count=count))
-        except DeadKernelError as error:
+        except (DeadKernelError, KernelDied) as error:
+            # As nbclient does for a cell that ends: the message that says it may have died with the kernel.
+            node.execution_count = count
             raise KernelDied(await kernel.exited) from error
         finally:
             client.set_widgets_metadata()
@@ -167,8 +170,7 @@ class Execution:
         names = () if self.failure else self._order.output_names
         read: Mapping[str, Any] | Failure = {}
         if self._order.kernel.is_python:
-            question = outputs.question(names)
-            request = kernel.client.execute("", silent=True, store_history=False, user_expressions=question, reply=True)
+            request = kernel.client.execute(**outputs.question(names))
             try:
                 read = outputs.read((await kernel.during(request))["content"])
             except KernelDied as death:
@@ -196,6 +198,14 @@ class Execution:
         if not work.done():
             await self._kernel.signal(signal.SIGKILL, _TERMINATE_SECONDS)
             await asyncio.wait({work}, timeout=_TERMINATE_SECONDS)
+
+
+class _Client(NotebookClient):
+    """Leaves it to `Kernel.during` to see that a kernel has died: nbclient's own look, each second, would cut off what is
+    still to be read of it."""
+
+    async def _async_check_alive(self) -> None:
+        return
 
 
 def _blank(target: Target) -> NotebookNode:

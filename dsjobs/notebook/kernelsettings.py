@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(KiB|MiB|GiB|TiB)")
 _UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -21,17 +21,6 @@ class KernelSettings:
     preload: tuple[str, ...] = ()
     memory_bytes: int | None = None
     may_fork: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class KernelStart:
-    """How a kernel was started: as a fork, or the usual way, which has a reason."""
-
-    way: Literal["fork", "usual"]
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        return self.way if self.reason is None else f"{self.way}: {self.reason}"
 
 
 def parse(settings: Mapping[str, Any]) -> KernelSettings:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from dsjobs.diagnostics import did_you_mean
 from dsjobs.model import Failure
+from dsjobs.notebook import kernelcode
 
 MAX_BYTES = 8 * 1024 * 1024
 _KEY = "outputs"
 _MIME_TYPE = "application/x-dsjobs-outputs"
 
 
-def question(names: Sequence[str]) -> dict[str, str]:
-    """The user expressions of an execute request (of no code) whose answer `read` understands.
-
-    Nothing is assigned in the notebook's namespace, and only `__import__` is looked up in it: notebooks do name their
-    variables `eval` or `compile`.
-    """
-    source = resources.files("dsjobs.notebook").joinpath("collect.py").read_text(encoding="utf-8")
-    function = f"lambda b, ns: (b.exec({source!r}, ns), ns['collect'](b.globals(), {list(names)!r}, {MAX_BYTES}))[1]"
-    return {_KEY: f"({function})(__import__('builtins'), {{'__name__': 'dsjobs'}})"}
+def question(names: Sequence[str]) -> dict[str, Any]:
+    """What to give a client's `execute` for a reply that `read` understands."""
+    expression = kernelcode.call("collect.py", "collect", f"b.globals(), {list(names)!r}, {MAX_BYTES}")
+    return kernelcode.request(expression, _KEY)
 
 
 def read(reply: Mapping[str, Any]) -> Mapping[str, Any] | Failure:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from live_server import TOKEN, Command
 from nbformat import v4
 
-from dsjobs.backends.protocol import Backend, Submission
+from dsjobs.backends.protocol import Backend, Notify, Submission
 from dsjobs.backends.registry import create
 from dsjobs.model import Operation, Request
 
@@ -22,15 +27,17 @@ PATIENCE = 60
 
 
 class Bench:
-    """A backend, the folder of its only project, and the operations that were started on it."""
+    """A backend, a folder for notebooks, and the operations that were started on it. `place`: the folder in its project."""
 
-    def __init__(self, backend: Backend, folder: Path, project: str) -> None:
+    def __init__(self, backend: Backend, folder: Path, project: str, place: str = "") -> None:
         self.backend = backend
         self.folder = folder
         self.project = project
+        self.place = place
         self.notified: list[str] = []
         self._news = threading.Condition()
-        self._keys = map(str, itertools.count())
+        self._numbers = itertools.count()
+        self._keys = uuid.uuid4()
 
     def write(self, name: str, *sources: str, **metadata: Any) -> Path:
         """A notebook with these code cells (and `tags`, in order, where a source is a pair)."""
@@ -43,19 +50,24 @@ class Bench:
     def submission(self, name: str, **fields: Any) -> Submission:
         """The submission of a notebook; `executed` is where its executed notebook goes."""
         executed = fields.pop("executed", None)
-        fields.setdefault("notebook", name if "cell" not in fields else None)
+        fields.setdefault("notebook", self.place + name if "cell" not in fields else None)
         return Submission("job", 1, Request(project=self.project, **fields), executed)
 
-    def submit(self, name: str, *, key: str | None = None, **fields: Any) -> Operation:
+    def submit(self, name: str, *, key: str | None = None, notify: Notify | None = None, **fields: Any) -> Operation:
+        """Submits a notebook; the same `key` is the same idempotency key, a UUID, on this bench and on no other."""
         submission = self.submission(name, **fields)
-        return self.backend.submit(submission, idempotency_key=key or f"k{next(self._keys)}", notify=self._notify)
+        unique = str(uuid.uuid5(self._keys, key or f"number {next(self._numbers)}"))
+        return self.backend.submit(submission, idempotency_key=unique, notify=notify or self._notify)
 
     def wait(self, operation: Operation) -> Operation:
-        """The operation when it is done."""
+        """The operation when it is done: looked at when there is news, and at intervals where there never is any."""
+        capabilities = self.backend.capabilities
         deadline = time.monotonic() + PATIENCE
         with self._news:
             while not (seen := self.backend.poll(operation.id)).done:
-                assert self._news.wait(deadline - time.monotonic()), "the operation did not end"
+                left = deadline - time.monotonic()
+                is_news = self._news.wait(left if capabilities.notifies else min(left, capabilities.looks.shortest))
+                assert is_news or (left > 0 and not capabilities.notifies), "the operation did not end"
         return seen
 
     def run(self, name: str, *sources: str, **fields: Any) -> Operation:
@@ -64,10 +76,32 @@ class Bench:
             self.write(name, *sources)
         return self.wait(self.submit(name, **fields))
 
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Inside, whatever is submitted has to wait for its turn, where the backend knows turns."""
+        yield
+
     def _notify(self, operation_id: str) -> None:
         with self._news:
             self.notified.append(operation_id)
             self._news.notify_all()
+
+
+class ServedBench(Bench):
+    """A bench on DataSphere's API over HTTP, at a server that runs `AT_ONCE` notebooks at once."""
+
+    AT_ONCE = 2
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        source = "import os, pathlib, time\npathlib.Path(os.environ['ME']).touch()\n"
+        self.write("busy.ipynb", source + "while not pathlib.Path('free').exists(): time.sleep(0.02)")
+        names = [f"busy-{number}" for number in range(self.AT_ONCE)]
+        running = [self.submit("busy.ipynb", input_variables={"ME": name}) for name in names]
+        assert until(lambda: all((self.folder / name).exists() for name in names))
+        yield
+        (self.folder / "free").touch()
+        assert all(self.wait(operation).failure is None for operation in running)
 
 
 def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> bool:
@@ -107,6 +141,30 @@ def usual_bench(tmp_path: Path) -> Iterator[Bench]:
     folder.mkdir()
     backend = create("local", tmp_path, {"kernel_start": "usual"})
     yield Bench(backend, folder, "project")
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """`dsjobs serve`, which refuses whatever the pages of the API do not name, with the project p1."""
+    server = Command(tmp_path_factory.mktemp("served"), "--strict", "--jobs", str(ServedBench.AT_ONCE))
+    yield server
+    server.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def served_bench(served: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedBench]:
+    """A bench on the datasphere backend and a server of its API, set up by settings and a variable, as users do."""
+    for name in [name for name in os.environ if name.startswith(("YC_", "DSJOBS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("YC_IAM_TOKEN", TOKEN)
+    place = f"bench-{uuid.uuid4().hex}/"
+    folder = served.folder / "p1" / place
+    folder.mkdir()
+    store = f"file://{tmp_path}/store"
+    settings = {"endpoint": served.answer["address"], "output_store": store, "poll_interval": 0.05}
+    backend = create("datasphere", tmp_path, settings)
+    yield ServedBench(backend, folder, "p1", place)
     backend.close()
 
 

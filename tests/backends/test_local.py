@@ -82,6 +82,22 @@ def test_run_when_the_notebook_prints_more_than_a_socket_holds_then_nothing_is_l
     assert [output.data["text/plain"] for output in cell.outputs] == [str(i) for i in range(1500)]
 
 
+@pytest.mark.parametrize("way", ["auto", "usual"])
+def test_run_when_the_kernel_dies_while_much_is_still_to_be_read_then_nothing_of_it_is_lost(bench_with, tmp_path, way):
+    source = (
+        "import os, time\nfrom IPython.display import display\n"
+        "for i in range(3000): display({'text/plain': str(i)}, raw=True)\n"
+        "time.sleep(0.2); os._exit(3)"
+    )
+
+    operation = bench_with({"kernel_start": way}).run("much.ipynb", source, executed=tmp_path / "out.ipynb")
+
+    cell = nbformat.read(tmp_path / "out.ipynb", 4).cells[0]
+    assert operation.failure.message == "the kernel died in cell 1: it exited with code 3"
+    assert len(cell.outputs) == 3000
+    assert cell.execution_count == 1
+
+
 def test_run_when_a_file_stays_open_then_what_was_written_is_there_when_the_operation_is_done(bench):
     bench.run("open.ipynb", "file = open('data.txt', 'w')\nfile.write('whole')")
 

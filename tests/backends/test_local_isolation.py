@@ -30,6 +30,7 @@ seen = {
     "variables": "left_behind" in globals(),
     "descriptors": len([n for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")
                         and os.readlink(f"/proc/self/fd/{n}").endswith("left_behind.txt")]),
+    "streams": [type(sys.stdout).__name__, type(sys.__stdout__).__name__, *(os.fstat(n).st_size >= 0 for n in (0, 1, 2))],
     "recursion": sys.getrecursionlimit(),
     "temporary": tempfile.gettempdir(),
     "children": has_children(),
@@ -57,25 +58,34 @@ DIRT = {
         "import os, resource, tempfile\nos.umask(0o077); tempfile.tempdir = '/'\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\nleft = os.open('left_behind.txt', os.O_CREAT | os.O_RDWR)"
     ),
+    "takes the streams away": (
+        "import io, os, sys\nsys.stdout = sys.stderr = sys.__stdout__ = io.StringIO()\n"
+        "for number in (0, 1, 2): os.close(number)"
+    ),
     "dies": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
 }
 
 
-def test_notebook_when_one_before_it_left_everything_untidy_then_it_sees_nothing_of_that(bench):
-    clean = bench.run("probe.ipynb", PROBE, output_variable_names=("seen",)).outputs["seen"]
+@pytest.mark.parametrize("what", DIRT)
+def test_notebook_when_one_before_it_left_something_behind_then_it_sees_nothing_of_that(bench, what):
+    clean = bench.run("probe.ipynb", PROBE, output_variable_names=("seen",))
 
-    for what, source in DIRT.items():
-        bench.run(f"{what}.ipynb", source)
+    bench.run("dirt.ipynb", DIRT[what])
+
+    # The second of them waited while the dirt was made, the third did not exist yet.
+    for _ in range(2):
         after = bench.run("probe.ipynb", output_variable_names=("seen",))
-        assert (after.failure, after.outputs) == (None, {"seen": clean}), what
+        assert (after.kernel_start.way, after.failure) == ("fork", None)
+        assert after.outputs == clean.outputs
 
 
 def test_notebooks_when_they_draw_random_numbers_then_each_draws_others(bench_with):
     bench = bench_with({"preload": ["numpy", "random", "multiprocessing"]})
     bench.write(
         "random.ipynb",
-        "import random, uuid, numpy, multiprocessing, tempfile\n"
-        "drawn = [random.random(), numpy.random.rand(), numpy.random.default_rng().random(), uuid.uuid4().hex,\n"
+        "import random, secrets, uuid, numpy, multiprocessing, tempfile\n"
+        "drawn = [random.random(), secrets.token_hex(), uuid.uuid1().hex, numpy.random.rand(),\n"
+        "         numpy.random.default_rng().random(), uuid.uuid4().hex,\n"
         "         bytes(multiprocessing.current_process().authkey).hex(), next(tempfile._get_candidate_names())]",
     )
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no for
 
 
 def started(bench, operation) -> str:
-    return str(bench.backend.kernel_start(operation.id))
+    return str(bench.backend.poll(operation.id).kernel_start)
 
 
 def test_start_when_nothing_speaks_against_it_then_the_kernel_is_a_fork(bench):
@@ -73,6 +73,22 @@ def test_start_when_modules_are_preloaded_then_the_notebook_finds_them_there(ben
     )
 
     assert operation.outputs == {"there": True}
+
+
+def test_start_when_there_is_a_configuration_file_then_it_runs_where_and_with_what_the_notebook_runs(
+    bench, tmp_path, monkeypatch
+):
+    path = tmp_path / "ipython" / "profile_default" / "ipython_kernel_config.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("import builtins, os\nbuiltins.at_start = [os.getcwd(), os.environ.get('DAY')]")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    bench.write("a.ipynb", "seen = at_start")
+    days = ("monday", "tuesday", "wednesday", "thursday")
+
+    ran = [bench.run("a.ipynb", input_variables={"DAY": day}, output_variable_names=("seen",)) for day in days]
+
+    assert [operation.outputs["seen"] for operation in ran] == [[str(bench.folder), day] for day in days]
+    assert {started(bench, operation) for operation in ran} == {"fork"}
 
 
 @pytest.mark.parametrize("way", ["auto", "usual"])

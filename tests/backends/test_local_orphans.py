@@ -104,7 +104,7 @@ def test_kernels_when_the_fork_server_is_killed_then_running_ones_go_on_and_the_
 
     assert bench.wait(running).failure is None
     assert after.outputs == {"x": 1}
-    assert bench.backend.kernel_start(bench.run("b.ipynb", "1").id).way == "fork"
+    assert bench.run("b.ipynb", "1").kernel_start.way == "fork"
 
 
 @pytest.mark.parametrize("settings", [{}, {"kernel_start": "usual"}])

@@ -121,15 +121,16 @@ def spawn(request: keeper.Request, streams: Streams) -> Kept:
 
 
 class ForkServer:
-    """A fork server's process. Started at once, and asked about only when a kernel is wanted."""
+    """A fork server's process. Started at once, and asked about only when a kernel is wanted. `command`: its interpreter, and
+    the options of that."""
 
     def __init__(
-        self, flags: Sequence[str], preload: Sequence[str], folder: Path | None, environ: Mapping[str, str]
+        self, command: Sequence[str], preload: Sequence[str], folder: Path | None, environ: Mapping[str, str]
     ) -> None:
         self.environ = dict(environ)
         self.has_died = False
-        self._flags, self._folder = tuple(flags), folder
-        self.command = [sys.executable, *flags]
+        self._folder = folder
+        self.command = list(command)
         self.preload = tuple(preload)
         self.failed: dict[str, str] = {}
         self.refusal: str | None = None
@@ -172,7 +173,7 @@ class ForkServer:
 
     def successor(self) -> ForkServer:
         """A new server like this one, which has died."""
-        return ForkServer(self._flags, self.preload, self._folder, self.environ)
+        return ForkServer(self.command, self.preload, self._folder, self.environ)
 
     def close(self) -> None:
         """Lets the server end. It has ended when all its keepers have."""

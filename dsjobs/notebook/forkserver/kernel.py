@@ -19,8 +19,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
+from dsjobs.notebook import entry
 from dsjobs.notebook.forkserver import keeper
 
 _HISTORY = "--HistoryManager.hist_file=:memory:"
@@ -29,9 +31,11 @@ _HISTORY = "--HistoryManager.hist_file=:memory:"
 class Image:
     """What the server knows of the process that it has become by importing: the variables and `sys.path` that kernels get."""
 
-    def __init__(self, launcher: str, variables: Mapping[str, str | None]) -> None:
+    def __init__(self, launcher: str, variables: Mapping[str, str | None], codes: Mapping[str, CodeType]) -> None:
+        """`codes`: files whose functions are going to be called in kernels, compiled."""
         self.launcher = launcher
         self._variables = variables
+        self._codes = dict(codes)
 
     def become(self, request: keeper.Request, lifeline: socket.socket, gate: socket.socket) -> None:
         """A kernel, to its end."""
@@ -43,12 +47,19 @@ class Image:
         if not request["hold"]:
             gate.close()
             self._enter(request)
-        code = _run(arguments, lifeline, lambda app: self._wait(app, gate) if request["hold"] else None)
+        code = _run(arguments, lifeline, lambda app: self._complete(app, gate, is_held=request["hold"]))
         _leave(code)
+
+    def _complete(self, app: Any, gate: socket.socket, *, is_held: bool) -> None:
+        app.dsjobs_codes = self._codes  # kernelcode.py looks for it there
+        if is_held:
+            self._wait(app, gate)
 
     def _wait(self, app: Any, gate: socket.socket) -> None:
         """Holds a kernel back, with its sockets bound and its shell made, until its notebook is known. What the shell has
         found out about variables and the working folder it finds out again."""
+        if entry.is_configured(app):
+            raise EOFError  # The user's configuration is code, which has run too early: the notebook gets a new fork.
         self._enter(keeper.received(gate))
         gate.close()
         shell = app.kernel.shell

@@ -22,7 +22,7 @@ def open_server(settings: KernelSettings) -> tuple[Path, ForkServer | None]:
     folder = private_folder()
     if not settings.may_fork or choice.platform_refusal() is not None or not sys.executable:
         return folder, None
-    return folder, ForkServer(_flags(), settings.preload, folder, os.environ)
+    return folder, ForkServer([sys.executable, *_flags()], settings.preload, folder, os.environ)
 
 
 def abandon(folder: Path, server: ForkServer | None) -> None:

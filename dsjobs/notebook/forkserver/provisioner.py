@@ -1,11 +1,7 @@
-"""Kernels with a keeper behind jupyter_client's own extension point: whatever runs kernels by a provisioner can use it.
-
-`KeptProvisioner` starts a kernel as its kernelspec says; `ForkProvisioner` asks a fork server where it can.
-"""
+"""Kernels with a keeper behind jupyter_client's own extension point: started by a fork server, or as their kernelspec says."""
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 from typing import Any
@@ -15,8 +11,6 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from dsjobs.notebook.forkserver import choice, client
 from dsjobs.notebook.forkserver.client import ForkServer, Kept, Streams
-
-_GONE_SECONDS = 1.0
 
 
 class KeptProvisioner(LocalProvisioner):
@@ -29,7 +23,7 @@ class KeptProvisioner(LocalProvisioner):
     memory_bytes: int | None = None
     base: str | None = None
     server: ForkServer | None = None
-    reason: str | None = "kernels are to start the usual way"
+    reason: str | None = choice.ASKED_FOR
     """Why the kernel is not a fork; None when it is one."""
     _held: Kept | None = None
 
@@ -125,7 +119,9 @@ class KeptProvisioner(LocalProvisioner):
         if held is not None and not held.has_exited:
             held.go(request)
             await held.until(lambda: held.is_ready or held.has_exited)
-            return held
+            if held.is_ready:
+                return held
+            held.close()
         try:
             kept = server.fork(request, streams)
         except OSError:
@@ -133,28 +129,3 @@ class KeptProvisioner(LocalProvisioner):
             return None
         await kept.until(lambda: kept.is_ready or kept.has_exited)
         return kept
-
-
-class ForkProvisioner(KeptProvisioner):
-    """For any client of Jupyter's: kernels that are forks of one server, which this process starts with the first of them.
-
-    Its name as an entry point is `dsjobs-fork`: in a kernelspec's metadata, or in JUPYTER_DEFAULT_PROVISIONER_NAME.
-    """
-
-    _shared: ForkServer | None = None
-
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        self.server = self._running_server()
-        return await super().launch_kernel(cmd, **kwargs)
-
-    @classmethod
-    def _running_server(cls) -> ForkServer:
-        if ForkProvisioner._shared is None or ForkProvisioner._shared.has_died:
-            ForkProvisioner._shared = server = ForkServer((), (), None, os.environ)
-            atexit.register(_end, server)
-        return ForkProvisioner._shared
-
-
-def _end(server: ForkServer) -> None:
-    server.close()
-    server.wait(_GONE_SECONDS)

@@ -17,22 +17,9 @@ import signal
 import socket
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-
-# What a kernel imports when it is set up or runs its first cell, rather than with ipykernel: half of a usual start.
-_LATER = (
-    "IPython.core.debugger",
-    "IPython.core.oinspect",
-    "IPython.extensions.storemagic",
-    "ipykernel.debugger",
-    "encodings.idna",
-    "sqlite3",
-    "stringprep",
-    "sysconfig",
-    "tornado.platform.asyncio",
-    "tornado.queues",
-)
 
 
 def main() -> None:
@@ -43,12 +30,14 @@ def main() -> None:
     root = sys.path[0] = order["root"]
     keeper = importlib.import_module("dsjobs.notebook.forkserver.keeper")
     kernel = importlib.import_module("dsjobs.notebook.forkserver.kernel")
+    warming = importlib.import_module("dsjobs.notebook.forkserver.warming")
+    codes = warming.codes()
     sys.path.remove(root)
-    answer = _prepare(order["preload"])
+    answer = _prepare(order["preload"], warming.warm)
     with suppress(OSError):  # dsjobs may have been killed meanwhile; the folder is still to be removed.
         control.send(json.dumps(answer).encode())
     if answer["refusal"] is None:
-        image = kernel.Image(answer["launcher"], _changes(before))
+        image = kernel.Image(answer["launcher"], _changes(before), codes)
         _freeze()
         _serve(control, keeper, image)
     else:
@@ -56,7 +45,7 @@ def main() -> None:
     _end(order["folder"])
 
 
-def _prepare(preload: list[str]) -> dict[str, Any]:
+def _prepare(preload: list[str], warm: Callable[[], None]) -> dict[str, Any]:
     """Imports; the reason why this process cannot serve, and what could not be imported ahead."""
     answer: dict[str, Any] = {"refusal": None, "failed": {}, "launcher": None}
     try:
@@ -68,9 +57,7 @@ def _prepare(preload: list[str]) -> dict[str, Any]:
     except (ImportError, AttributeError, OSError) as error:
         answer["refusal"] = f"the fork server cannot start: {type(error).__name__}: {error}"
         return answer
-    for name in _LATER:
-        with suppress(ImportError):
-            importlib.import_module(name)
+    warm()
     for name in preload:
         try:
             importlib.import_module(name)

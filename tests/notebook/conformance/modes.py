@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ PATIENCE = 300
 _IDENTITIES = [
     (re.compile(r"ipykernel_\d+"), "ipykernel_PID"),
     (re.compile(r"/[^\s'\"]*/dsjobs-[^/\s]+/k\d+"), "/CONNECTION"),
-    (re.compile(r"/[^\s'\"]*/(fork|usual)/project"), "/PROJECT"),
+    (re.compile(r"/[^\s'\"]*/(fork|usual|pool|other)/project"), "/PROJECT"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDRESS"),
     (re.compile(r"\(pid: ?\d+\)|process \d+"), "PID"),
 ]
@@ -37,33 +38,44 @@ class Ran:
 
 
 class Mode:
-    """The set, run by one backend, two notebooks at a time, each in a folder of its own."""
+    """The set, or a part of it, run by one backend, two notebooks at a time, each in a folder of its own."""
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        names: Sequence[str] = tuple(NOTEBOOKS),
+        *,
+        kernel: str = "python3",
+        parallel: int = 2,
+    ) -> None:
+        folder.mkdir()
         self._folder = folder
-        self._slots = threading.Semaphore(2)
+        self._names = names
+        self._kernel = kernel
+        self._slots = threading.Semaphore(parallel)
         self._ended: dict[str, threading.Event] = {}
         self._backend = LocalBackend(folder, settings)
         self.ran = self._run()
 
     def _run(self) -> dict[str, Ran]:
         operations = {}
-        for name in NOTEBOOKS:
+        for name in self._names:
             self._slots.acquire()
             operations[name] = self._submit(name)
-        for name in NOTEBOOKS:
+        for name in self._names:
             assert self._ended[name].wait(PATIENCE), name
-        ids = {name: operation.id for name, operation in operations.items()}
-        ways = {name: str(self._backend.kernel_start(ids[name])) for name in ids}
-        done = {name: self._backend.poll(ids[name]) for name in ids}
+        done = {name: self._backend.poll(operation.id) for name, operation in operations.items()}
         self._backend.close()
-        return {name: self._outcome(name, done[name], ways[name]) for name in NOTEBOOKS}
+        return {name: self._outcome(name, done[name]) for name in self._names}
 
     def _submit(self, name: str) -> Operation:
         project = self._folder / "project" / name
         project.mkdir(parents=True)
         (project / "worker.py").write_text(WORKER)
-        (project / f"{name}.ipynb").write_text(json.dumps(NOTEBOOKS[name], ensure_ascii=False), encoding="utf-8")
+        kernel = {"name": self._kernel, "display_name": self._kernel, "language": "python"}
+        node = {**NOTEBOOKS[name], "metadata": {"kernelspec": kernel} if self._kernel != "python3" else {}}
+        (project / f"{name}.ipynb").write_text(json.dumps(node, ensure_ascii=False), encoding="utf-8")
         ended = self._ended[name] = threading.Event()
 
         def notify(_: str) -> None:
@@ -74,7 +86,7 @@ class Mode:
         submission = Submission(name, 1, request, self._folder / "ran" / f"{name}.ipynb")
         return self._backend.submit(submission, idempotency_key=name, notify=notify)
 
-    def _outcome(self, name: str, operation: Operation, way: str) -> Ran:
+    def _outcome(self, name: str, operation: Operation) -> Ran:
         assert operation.executed is not None, operation
         node = json.loads((self._folder / "ran" / f"{name}.ipynb").read_text())
         for cell in node["cells"]:
@@ -84,7 +96,8 @@ class Mode:
         files = {
             path.name: path.read_text() for path in project.iterdir() if path.is_file() and path.suffix != ".ipynb"
         }
-        return Ran(operation, without_identities(json.dumps(node, indent=1, ensure_ascii=False)), way, files)
+        notebook = without_identities(json.dumps(node, indent=1, ensure_ascii=False))
+        return Ran(operation, notebook, str(operation.kernel_start), files)
 
 
 def joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
