@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from dsjobs.server import messages
+from dsjobs.server import federations, messages
 from dsjobs.server.answers import timestamp
 from dsjobs.server.auth import USER_ID
 from dsjobs.server.errors import ApiError, Code, unauthenticated
@@ -48,6 +49,7 @@ def create_app(service: Service) -> ASGIApp:
         _get("/endpoints", routes.endpoints),
         _get("/endpoints/{endpoint_id}", routes.endpoint),
         _post("/iam/v1/tokens", routes.iam_token),
+        _post("/oauth/token", routes.oauth_token),
         _get("/computeMetadata/v1/instance/service-accounts/default/token", routes.metadata_token),
         Route("/open/{operation_id}", routes.enter, methods=["GET", "POST"]),
         _get("/openapi.json", routes.openapi),
@@ -140,15 +142,23 @@ class _Routes:
         answer = {"iamToken": given.token, "expiresAt": timestamp(given.expires_at)}
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
+    async def oauth_token(self, request: Request) -> Response:
+        """The exchange of workload identity. Its errors are those of OAuth, without a google.rpc.Status."""
+        headers = {"Cache-Control": "no-store"}
+        try:
+            asked = federations.parse(await request.body())
+            account = federations.verify(asked, self._service.configuration.federations, time.time())
+        except federations.OAuthError as error:
+            return JSONResponse(error.body, status_code=400, headers=headers)
+        return JSONResponse(self._access_token(account), headers=headers)
+
     async def metadata_token(self, request: Request) -> Response:
         if request.headers.get("metadata-flavor") != "Google":
             raise ApiError(Code.PERMISSION_DENIED, "The header Metadata-Flavor: Google is missing")
         if not self._service.configuration.serves_metadata:
             raise ApiError(Code.NOT_FOUND, "There is no service account here")
-        given = self._service.tokens.mint(USER_ID)
-        lifetime = self._service.tokens.seconds_left(given)
-        answer = {"access_token": given.token, "expires_in": lifetime, "token_type": "Bearer"}
-        return JSONResponse(answer, headers={"Metadata-Flavor": "Google", "Cache-Control": "no-store"})
+        headers = {"Metadata-Flavor": "Google", "Cache-Control": "no-store"}
+        return JSONResponse(self._access_token(USER_ID), headers=headers)
 
     async def enter(self, request: Request) -> Response:
         """The page: GET with the query parameter `sessionToken`, or POST with the body parameter."""
@@ -166,6 +176,12 @@ class _Routes:
 
     async def openapi(self, request: Request) -> Response:
         return Response(openapi_text(), media_type="application/json")
+
+    def _access_token(self, subject: str) -> dict[str, Any]:
+        """A new token, as OAuth answers it."""
+        given = self._service.tokens.mint(subject)
+        lifetime = self._service.tokens.seconds_left(given)
+        return {"access_token": given.token, "expires_in": lifetime, "token_type": "Bearer"}
 
     def _poll_headers(self) -> dict[str, str]:
         interval = (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsjobs.server.faults import Faults
+from dsjobs.server.federations import Federation
 from dsjobs.server.service_accounts import ServiceAccountKey
 
 IAM_TOKEN_SECONDS = 12 * 3600.0
@@ -38,6 +39,7 @@ class Configuration:
     strict: bool = False
     spark_connectors: frozenset[str] = frozenset()
     service_accounts: tuple[ServiceAccountKey, ...] = ()
+    federations: tuple[Federation, ...] = ()
     serves_metadata: bool = False
     poll_interval: int | None = None
     token_seconds: float = IAM_TOKEN_SECONDS

@@ -110,13 +110,16 @@ class Runner:
         except Empty:
             for run in list(self._runs.values()):
                 self._look(run)
-        while self._queue and len(self._runs) < self._configuration.max_running and not self._is_stopping:
+        while self._queue and self._has_room() and not self._is_stopping:
             operation = self._store.get(self._queue[0])
             is_ours = operation is not None and self._store.claim(operation.id)
             self._queue.popleft()
             if is_ours and operation is not None:
                 self._start(operation)
         self._save_ends()
+
+    def _has_room(self) -> bool:
+        return sum(not run.is_held for run in self._runs.values()) < self._configuration.max_running
 
     def _start(self, operation: StoredOperation) -> None:
         try:

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import boto3
 import pytest
 from loopback import EXECUTE, OPERATION, OPERATIONS, Loopback, Reply, operation, succeeded
-from moto.server import ThreadedMotoServer
+from s3_server import BUCKET, KEYS, s3_server
 
 import dsjobs
 from dsjobs.backends.datasphere import store
@@ -24,22 +23,13 @@ from dsjobs.errors import BackendError
 from dsjobs.model import Failure
 
 REPOSITORY = Path(__file__).parents[2]
-KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-secret"}
-BUCKET = "outputs"
 
 
 @pytest.fixture(scope="module")
 def s3():
-    """A real server of the S3 protocol, with a bucket: its address."""
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    url = "http://{}:{}".format(*moto.get_host_and_port())
-    client = boto3.client(
-        "s3", endpoint_url=url, region_name="ru-central1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "ru-central1"})
-    yield url
-    moto.stop()
+    """The address of a real server of the S3 protocol, with a bucket."""
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture(params=["file", "s3"])

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from live_server import PATIENCE, Command, Running, configuration
 
+pytest.register_assert_rewrite("faulty_runs")  # what it asserts is shown like what a test asserts
+
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:

@@ -140,6 +140,14 @@ def test_never_ends_when_it_strikes_then_only_cancel_ends_the_operation(serve):
     assert (server.folder / "ran").read_text() == "x"
 
 
+def test_never_ends_when_it_strikes_then_it_takes_no_place_from_what_is_queued(serve):
+    server = serve(faults={"never-ends": 1.0}, max_running=1)
+    server.write("good.ipynb", "open('ran', 'a').write('x')")
+    for _ in range(3):
+        server.client.execute({"notebookId": "good.ipynb"})
+    until(lambda: (server.folder / "ran").exists() and (server.folder / "ran").read_text() == "xxx")
+
+
 def test_expiring_tokens_when_it_is_on_then_iam_tokens_end_soon_and_the_server_s_own_does_not(serve):
     server = serve(faults={"expiring-tokens": 1.0})
     anyone = Client(server.address, None)

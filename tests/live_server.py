@@ -155,7 +155,7 @@ class Command:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dsjobs", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-            env={**os.environ, "DSJOBS_TEST_MARK": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "DSJOBS_TEST_MARK": str(folder), "PYTHONPATH": str(Path(__file__).parents[1])},
         )  # fmt: skip
         self.said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.stderr: list[str] = []

@@ -1,0 +1,121 @@
+"""Whole runs of `dsjobs apply` over HTTP to a `dsjobs serve` with one fault: each job runs exactly once, each outcome is right,
+and nothing hangs. `test_faults_together.py` has all of them at once.
+
+What is right: faults on the way (refused, late, cut off, reset or odd answers, hidden polls, tokens that expire and can be
+renewed) change nothing. An operation that never ends goes on until the run is stopped, and is cancelled then, by the service's
+own word. An operation of which the service never says whether it succeeded is a failure of the backend, never a success.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from faulty_runs import SEED, apply, check, fault_options, operations_of, stop_when_only_struck_are_left, struck
+from live_server import TOKEN, Client, until
+from made_jobs import due_ends, make_jobs
+
+from dsjobs.server import faults
+from dsjobs.server.faults import FAULTS
+
+JOBS = 24
+PATIENCE = 240
+"""Seconds after which a run is taken to hang: many times what it takes."""
+
+# With the two words in one, tokens that were good when a request left have expired when it is looked at.
+HARMLESS = [
+    "latency=0.3", "429", "429-retry-after=0.05", "429-retry-info", "503", "503-retry-after", "503-retry-info", "text-body",
+    "html-body", "reset", "truncate", "cut", "not-found", "early-error", "expiring-tokens=1", "expiring-tokens=3 latency=1.5",
+    "poll-interval=1", "fraction-digits=0", "fraction-digits=9", "bare", "status=number",
+]  # fmt: skip
+UNREADABLE = ["no-result", "status=missing", "status=PAUSED"]
+ENDLESS = ["never-ends=0.5", "no-route=get-cancel", "no-route=post-cancel"]
+OPENING = ["no-route=colon-open", "no-route=slash-open"]
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+def test_apply_when_a_fault_is_on_the_way_then_each_job_runs_once_and_ends_as_it_would_without(command, fault):
+    server, jobs = command(*fault_options(*fault.split())), make_jobs(JOBS)
+    credentials = {"YC_TOKEN": TOKEN} if "token" in fault else {}
+
+    run, code = apply(server, jobs, patience=PATIENCE, **credentials)
+
+    assert code == 1, run.stderr
+    check(run, server, due_ends(jobs))
+
+
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_apply_when_the_service_never_says_ok_then_nothing_has_succeeded_and_each_job_ran_once(command, fault):
+    server, jobs = command(*fault_options(fault)), make_jobs(JOBS)
+
+    run, code = apply(server, jobs, patience=PATIENCE)
+
+    assert code == 1, run.stderr
+    check(run, server, due_ends(jobs, unreadable=True))
+
+
+@pytest.mark.parametrize("fault", ENDLESS)
+def test_apply_when_operations_never_end_then_a_stop_cancels_them_and_the_others_ended_as_they_should(command, fault):
+    words = list(dict.fromkeys(["never-ends=0.5", fault]))
+    server, jobs = command(*fault_options(*words)), make_jobs(JOBS)
+
+    def due(struck):
+        return due_ends(jobs, cancelled=struck)
+
+    def stop(run):
+        stop_when_only_struck_are_left(run, words, due, PATIENCE)
+
+    run, code = apply(server, jobs, patience=PATIENCE, stop=stop)
+
+    assert struck(run, words)
+    assert code == 143, run.stderr
+    check(run, server, due(struck(run, words)))
+
+
+def test_apply_when_a_given_token_expires_then_the_run_ends_and_says_so_and_no_job_ran_twice(command):
+    """Such a token cannot be renewed, so nothing can be learned any more: jobs that are not known to have ended fail, as the
+    backend's failure, with the word that what was submitted goes on."""
+    server, jobs = command("--jobs", "2", *fault_options("expiring-tokens=3")), make_jobs(200)
+    anyone = Client(server.client.address, None)
+    token = anyone.post("/iam/v1/tokens", json={"yandexPassportOauthToken": TOKEN}).json()["iamToken"]
+    anyone.session.close()
+
+    run, code = apply(server, jobs, at_once=JOBS, patience=PATIENCE, YC_IAM_TOKEN=token)
+
+    assert code == 1, run.stderr
+    due, ends = due_ends(jobs), run.ends()
+    lost = {name for name, end in ends.items() if end != due[name] and end.failure == "backend"}
+    assert lost, "the token lived longer than the run"
+    failures = [
+        record["failure"] for record in run.records if record["record"] == "job_finished" and record["job"] in lost
+    ]
+    assert all("cannot be renewed" in failure["message"] for failure in failures)
+    assert all("what was submitted goes on" in failure["hint"] for failure in failures)
+    for name in ends.keys() - lost:
+        assert ends[name] == due[name] or ends[name].status == "skipped"
+    until(lambda: all(operation["state"] == "done" for operation in operations_of(server.client)), PATIENCE)
+    assert set(run.runs().values()) <= {1}
+
+
+@pytest.mark.parametrize("fault", OPENING)
+def test_open_when_one_of_its_paths_is_unknown_then_the_other_one_opens_the_project(command, fault):
+    server = command(*fault_options(fault))
+    arguments = ["open", "p1", "--endpoint", server.client.address, "-o", "json"]
+
+    opened = subprocess.run(
+        [sys.executable, "-m", "dsjobs", *arguments], cwd=server.folder, capture_output=True, text=True, timeout=PATIENCE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "YC_IAM_TOKEN": TOKEN},
+    )  # fmt: skip
+
+    assert opened.returncode == 0, opened.stderr
+    assert json.loads(opened.stdout)["project_url"].startswith(f"{server.client.address}/open/")
+    assert server.end(signal.SIGTERM) == 143
+
+
+def test_these_tests_when_there_is_a_fault_then_it_is_among_theirs():
+    assert set(faults.parse(" ".join([*HARMLESS, *UNREADABLE, *ENDLESS, *OPENING]).split(), SEED).values) == set(FAULTS)
