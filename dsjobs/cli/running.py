@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from dsjobs.backends.protocol import Backend
 from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
 from dsjobs.cli.progress import JsonLines, Progress
-from dsjobs.errors import ExitCode, UsageError
+from dsjobs.errors import BackendError, ExitCode, UsageError
 from dsjobs.model import Plan, Status
 from dsjobs.plan.saved import as_json
 from dsjobs.reports import text
@@ -41,7 +41,7 @@ from dsjobs.run.store import RunFolder
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the flags ask of a run. `copy`: where the manifest is kept as well; `on_interrupt`: wait, cancel or detach, or None
-    to ask; `lock_timeout` and `timeout` are seconds."""
+    to ask; `lock_timeout` and `timeout` are seconds; `iam_token` stands for the credentials, where it is given."""
 
     copy: Path | None = None
     output: str = "text"
@@ -49,6 +49,7 @@ class Wishes:
     on_interrupt: str | None = None
     lock_timeout: float = 0.0
     timeout: float | None = None
+    iam_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def start(
     run_id = new_run_id(started_at)
     copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
     with ExitStack() as held:
-        backend = held.enter_context(_backend(plan, base))
+        backend = held.enter_context(_backend(plan, base, wishes))
         store.prepare(state)
         held.enter_context(_environment_lock(state, plan, run_id, started_at, wishes))
         _tell_of_unfinished(console, state, plan)
@@ -110,7 +111,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
         state = folder.path.parent.parent
         held.enter_context(_environment_lock(state, plan, run_id, clock.now(), wishes))
-        backend = held.enter_context(_backend(plan, base))
+        backend = held.enter_context(_backend(plan, base, wishes))
         folder.request.unlink(missing_ok=True)
         open_jobs = len(recovered.open_attempts)
         console.progress(
@@ -163,6 +164,10 @@ class _Made:
         try:
             with interrupts.handled(executor, wishes.on_interrupt, came):
                 status = executor.run(as_json(self.plan, __version__)["digest"])
+        except OSError as error:
+            message = f"{error.filename or folder.path}: the run cannot be written down: {error.strerror}"
+            hint = f"when it can be, `dsjobs resume {folder.path.name}` goes on where it was"
+            raise BackendError(message, retryable=False, hint=hint) from error
         finally:
             self.backend.close()
         if status is not Status.RUNNING:
@@ -206,8 +211,8 @@ def _environment_lock(state: Path, plan: Plan, run_id: str, since: float, wishes
 
 
 @contextmanager
-def _backend(plan: Plan, base: Path) -> Iterator[Backend]:
-    backend = registry.create(plan.backend, base, plan.settings)
+def _backend(plan: Plan, base: Path, wishes: Wishes) -> Iterator[Backend]:
+    backend = registry.create(plan.backend, base, plan.settings, iam_token=wishes.iam_token)
     try:
         yield backend
     finally:

@@ -1,0 +1,170 @@
+"""Two runs of one environment, a run that another process cancels, and state that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from as_user import (
+    LOAD,
+    SLEEP,
+    TIMEOUT,
+    TRAIN,
+    command,
+    environment,
+    kinds,
+    manifest_of,
+    run,
+    statuses,
+    until,
+    write_project,
+)
+
+from dsjobs.run import journal
+
+
+@pytest.fixture
+def sleeping(tmp_path):
+    """An `apply` whose job sleeps."""
+    project = write_project(tmp_path / "project", SLEEP % "sleep")
+    process = subprocess.Popen(
+        command("apply", "-q"),
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until((project / "notebooks" / "started").exists, "the notebook's start")
+    yield project, process
+    process.kill()
+    process.communicate()
+
+
+def test_apply_when_another_run_of_the_environment_goes_on_then_6_and_its_name(sleeping):
+    project, process = sleeping
+    ended = run("apply", cwd=project)
+    assert ended.code == 6
+    assert (
+        f"environment 'local' of jobs.yaml is locked by run {run_id(project)} (process {process.pid} on " in ended.err
+    )
+    assert len(list((project / ".dsjobs" / "runs").iterdir())) == 1
+
+
+def test_resume_when_the_run_goes_on_then_6_and_its_name(sleeping):
+    project, process = sleeping
+    ended = run("resume", cwd=project)
+    assert ended.code == 6
+    assert f"run {run_id(project)} is locked by run" in ended.err and f"process {process.pid}" in ended.err
+
+
+def test_cancel_when_the_run_goes_on_then_its_process_brings_it_to_its_end(sleeping):
+    project, process = sleeping
+    asked = run("cancel", cwd=project)
+    assert (asked.code, f"process {process.pid}" in asked.out) == (0, True)
+    assert process.wait(TIMEOUT) == 1
+    manifest = manifest_of(project)
+    assert statuses(manifest) == {"sleep": "cancelled", "never": "skipped"}
+    assert manifest["run"]["stopped"] == "dsjobs cancel"
+
+
+def test_cancel_when_the_process_of_the_run_is_gone_then_it_is_brought_to_its_end(sleeping):
+    project, process = sleeping
+    process.kill()
+    process.wait()
+    ended = run("cancel", "-q", cwd=project)
+    assert ended.code == 1, ended.err
+    assert statuses(manifest_of(project)) == {"sleep": "failed", "never": "skipped"}  # lost with its process
+    again = run("cancel", cwd=project)
+    assert (again.code, "has ended already" in again.out) == (0, True)
+
+
+def test_apply_when_an_earlier_run_was_interrupted_then_says_so(sleeping):
+    project, process = sleeping
+    process.kill()
+    process.wait()
+    interrupted = run_id(project)
+    shutil.copy(project / "notebooks" / "load.ipynb", project / "notebooks" / "sleep.ipynb")
+    write_project(project)
+    ended = run("apply", cwd=project)
+    assert ended.code == 0
+    assert f"run {interrupted} has not ended (interrupted): `dsjobs resume {interrupted}` takes it up" in ended.err
+
+
+def test_timeout_when_the_run_takes_too_long_then_124_and_its_jobs_are_cancelled(tmp_path):
+    project = write_project(tmp_path / "project", SLEEP % "sleep")
+    ended = run("apply", "--timeout", "3s", cwd=project)
+    assert ended.code == 124, ended.err
+    manifest = manifest_of(project)
+    assert statuses(manifest) == {"sleep": "cancelled", "never": "skipped"}
+    assert manifest["run"]["stopped"] == "--timeout 3s"
+
+
+def test_on_interrupt_when_it_is_detach_then_the_run_can_be_taken_up(sleeping):
+    project, _ = sleeping
+    run("cancel", cwd=project)  # the one of the fixture
+    until(lambda: manifest_of(project)["run"]["status"] != "running", "its end")
+    shutil.rmtree(project / ".dsjobs")
+    (project / "notebooks" / "started").unlink()
+    process = subprocess.Popen(
+        command("apply", "--on-interrupt", "detach"), cwd=project, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until((project / "notebooks" / "started").exists, "the notebook's start")
+    process.terminate()
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 143, err
+    assert out.endswith("not finished · next: dsjobs resume\n")
+    (path,) = project.glob(".dsjobs/runs/*/journal.jsonl")
+    assert kinds(journal.read(path))[-1] == "run_detached"
+
+
+@pytest.mark.parametrize("number", range(int(os.environ.get("DSJOBS_TEST_PAIRS", "3"))))
+def test_apply_when_two_start_at_once_then_one_runs_and_the_other_names_it(tmp_path, number):
+    project = write_project(tmp_path / "project", LOAD + TRAIN)
+    pair = [
+        subprocess.Popen(
+            command("apply", "-q"), cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    ended = [(process.communicate(timeout=TIMEOUT), process.returncode) for process in pair]
+    codes = sorted(code for _, code in ended)
+    assert codes in ([0, 6], [0, 0]), ended
+    for (_, err), code in ended:
+        if code == 6:
+            assert f"is locked by run {run_id(project)}" in err or "is locked by another process" in err
+    runs = list((project / ".dsjobs" / "runs").iterdir())
+    assert len(runs) == codes.count(0)
+    for folder in runs:
+        assert kinds(journal.read(folder / "journal.jsonl"))[-1] == "run_finished"
+
+
+def run_id(project: Path) -> str:
+    (folder,) = (project / ".dsjobs" / "runs").iterdir()
+    return folder.name
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_apply_when_the_disk_is_full_then_it_ends_with_a_clear_error_and_can_be_taken_up(tmp_path):
+    project = write_project(tmp_path / "project", LOAD + TRAIN)
+    state = tmp_path / "small"
+    state.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(state)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        filler = state / "filler"
+        filler.write_bytes(b"x" * (64 * 1024 - 5 * 4096))
+        ended = run("apply", "--state-dir", str(state), cwd=project)
+        assert ended.code == 4, ended.err
+        assert "the run cannot be written down: No space left on device" in ended.err and "dsjobs resume" in ended.err
+        filler.unlink()
+        ended = run("resume", "--state-dir", str(state), cwd=project)
+        assert ended.code in (0, 1), ended.err
+    finally:
+        subprocess.run(["umount", "-l", str(state)], check=True)
