@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from benchmarks import execute, load, machine, notebooks, startup, watching
+from benchmarks import execute, load, machine, notebooks, resume, startup, watching
 from benchmarks.settings import Settings
 from benchmarks.tables import text
 
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "load": load.tables,
     "execute": execute.tables,
     "watching": watching.tables,
+    "resume": resume.tables,
     "startup": startup.tables,
     "notebooks": notebooks.tables,
 }
