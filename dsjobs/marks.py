@@ -123,6 +123,53 @@ class MarkedMap(dict[str, Any]):
         return self.marks[list(self).index(key)] if key in self else None
 
 
+class MergedMap(MarkedMap):
+    """A mapping whose entries come from several files. `sources` holds the file of each key, in the order of the keys."""
+
+    __slots__ = ("sources",)
+
+    sources: list[Source]
+
+    @classmethod
+    def of(cls, first: MarkedMap) -> MergedMap:
+        """A mapping with the entries of `first`, at its place."""
+        merged = cls(first)
+        merged.source, merged.place, merged.marks = first.source, first.place, list(first.marks)
+        merged.sources = [first.source] * len(first)
+        for key in first.lost:
+            merged.lose_part_of(key)
+        return merged
+
+    def take(self, other: MarkedMap, key: str) -> None:
+        """Add one entry of another mapping."""
+        self[key] = other[key]
+        self.marks.append(other.marks[list(other).index(key)])
+        self.sources.append(other.source)
+
+    def key_position(self, key: str) -> Position:
+        index = self._index(key)
+        return self.position() if index is None else unpack(self.sources[index], self.marks[index] >> _PLACE_BITS)
+
+    def value_position(self, key: str) -> Position:
+        index = self._index(key)
+        return self.position() if index is None else unpack(self.sources[index], self.marks[index] & _PLACE_MASK)
+
+    def positioned(self) -> Iterator[tuple[Any, Position]]:
+        return (
+            (item, unpack(source, mark & _PLACE_MASK))
+            for item, mark, source in zip(self.values(), self.marks, self.sources, strict=True)
+        )
+
+    def lose(self, key: str) -> None:
+        index = self._index(key)
+        if index is not None:
+            del self.sources[index]
+        super().lose(key)
+
+    def _index(self, key: str) -> int | None:
+        return list(self).index(key) if key in self else None
+
+
 class MarkedList(list[Any]):
     """A sequence from a file. `marks` holds the packed place of each item."""
 

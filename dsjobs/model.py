@@ -78,6 +78,7 @@ class JobFields:
     timeout: str | None = None
     pool: str | None = None
     allow_failure: bool | None = None
+    cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A job file, read and checked. `folder` is where it lies: relative paths in it start there."""
+    """A job file, read and checked, with the files that it includes: `includes` has the path and digest of each."""
 
     name: str
     description: str
@@ -110,6 +111,7 @@ class Spec:
     max_parallel: int | None
     jobs: tuple[JobFields, ...]
     pools: Mapping[str, int] = field(default_factory=dict)
+    includes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ class Job:
     run_if: RunIf = "all_success"
     when: str | None = None
     allow_failure: bool = False
+    cache: bool = False
     pools: tuple[str, ...] = ()
     skip_reason: str | None = None
 
@@ -233,24 +236,95 @@ class Job:
         return self.places[0].position()
 
 
+@dataclass(frozen=True, slots=True)
+class CodeCell:
+    """A code cell: `number` counts them from 1; `text` is its source without what does not change what it does."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code that a request runs: `digest` is over the sources as they are, as in ExecutedNotebook; `cells` are those that
+    are not empty."""
+
+    digest: str
+    cells: tuple[CodeCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Everything that a job depends on: where the digests of two are equal, the jobs would do the same.
+
+    `request` is what it asks for, but its inputs; `inputs` are their texts, templates where the text is known only at submit,
+    and digests of what is long. `cells`: the digest of each code cell; `code`: of all of them as they are, which is no part of
+    the digest; both None where the backend keeps the notebook to itself. `upstream`: of each job in its needs the fingerprint;
+    None for one that is not there, `skipped` for one whose `when` was false. `outputs`: a digest of their contracts.
+    """
+
+    digest: str
+    environment: str
+    backend: str
+    request: Mapping[str, str]
+    inputs: Mapping[str, str]
+    outputs: str | None
+    when: str | None
+    cells: tuple[str, ...] | None
+    upstream: Mapping[str, str | None]
+    code: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of the plan, the journal and the manifest; what is not there is left out."""
+        fields = {
+            "digest": self.digest,
+            "environment": self.environment,
+            "backend": self.backend,
+            "request": dict(self.request),
+            "inputs": dict(self.inputs) or None,
+            "outputs": self.outputs,
+            "when": self.when,
+            "cells": list(self.cells) if self.cells is not None else None,
+            "upstream": dict(self.upstream) or None,
+            "code": self.code,
+        }
+        return {key: value for key, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Fingerprint:
+        """The fingerprint that `as_json` wrote."""
+        usual: dict[str, Any] = {"inputs": {}, "outputs": None, "when": None, "upstream": {}}
+        cells = data.get("cells")
+        return cls(**{**usual, **data, "cells": tuple(cells) if cells is not None else None})
+
+
 Action = Literal["run", "skip", "reuse"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """What a job came to in an earlier run, which stands: the run's ID, its outputs, and where the executed notebook lies."""
+    """What a job came to in an earlier run, which stands: the run's ID, its outputs, where the executed notebook lies, and the
+    fingerprint that it had then."""
 
     run: str
     outputs: Mapping[str, Any] | None
     notebook: Mapping[str, Any] | None = None
+    fingerprint: Fingerprint | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The shape of the plan, the journal and the manifest."""
-        return {
+        written = {
             "run": self.run,
             "outputs": dict(self.outputs) if self.outputs is not None else None,
             "notebook": dict(self.notebook) if self.notebook is not None else None,
         }
+        return written if self.fingerprint is None else {**written, "fingerprint": self.fingerprint.as_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Reused:
+        """What `as_json` wrote."""
+        fingerprint = data.get("fingerprint")
+        return cls(**{**data, "fingerprint": Fingerprint.from_json(fingerprint) if fingerprint else None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +338,22 @@ class PlannedJob:
     reasons: tuple[str, ...]
     reused: Reused | None = None
     selected: bool = True
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierManifest:
+    """The manifest that a plan was made against: the latest run of its environment, or one from elsewhere, in the file `path`."""
+
+    run: str
+    digest: str
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do: the jobs in the order in which they would start one after another."""
+    """What a run will do: the jobs in the order in which they would start one after another. `git_commit`: the one that the
+    templates saw, where they ask for git; `earlier`: where something depends on an earlier run."""
 
     name: str
     file: str
@@ -281,6 +366,9 @@ class Plan:
     jobs: tuple[PlannedJob, ...]
     protected: bool = False
     pools: Mapping[str, int] = field(default_factory=dict)
+    includes: Mapping[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+    earlier: EarlierManifest | None = None
 
 
 class Status(StrEnum):

@@ -24,8 +24,8 @@ VARIABLES = ["--var", "region=ru", "--var", "customers=3000", "--var", "rounds=5
 
 TIMES = {"started_at", "finished_at", "submitted_at", "duration"}
 IDENTITIES = {"id", "pid", "digest", "plan_digest", "idempotency_key", "operation_id"}
-ENVIRONMENT = {"environment", "backend", "projectId", "spec"}
-"""What the file's two environments say differently."""
+ENVIRONMENT = {"environment", "backend", "projectId", "spec", "fingerprint"}
+"""What the file's two environments say differently, and what is made of it."""
 NOT_RETURNED = {"notebook", "kernel_start"}
 """What the API cannot return: the executed notebook, and how its kernel was started."""
 

@@ -31,6 +31,7 @@ from dsjobs.cli.repository import git_state
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
+@options.iam_token
 @options.state_dir
 @options.output("text", "json", "jsonl")
 @options.chdir
@@ -47,6 +48,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
+    iam_token: str | None,
     state_dir: Path | None,
     output: str,
     color: str,
@@ -71,5 +73,5 @@ def command(
     git = dict(planned.git) if planned.git is not None else git_state(base)
     from dsjobs.cli.running import Wishes, start
 
-    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout)
+    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, iam_token)
     return start(console, planned.plan, base, git, state=state_dir or base / ".dsjobs", wishes=wishes).code

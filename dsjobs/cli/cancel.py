@@ -17,12 +17,15 @@ from dsjobs.run.store import RunFolder
 @click.command("cancel", short_help="Ask for the end of a run, and of what it has in flight.")
 @options.earlier_run
 @options.job_file
+@options.iam_token
 @options.state_dir
 @options.output("text", "json", "jsonl")
 @options.chdir
 @options.color
 @options.quiet
-def command(run: str, file: str | None, state_dir: Path | None, output: str, color: str, quiet: bool) -> int:
+def command(
+    run: str, file: str | None, iam_token: str | None, state_dir: Path | None, output: str, color: str, quiet: bool
+) -> int:
     """Ask for the end of RUN, the latest by default: nothing new starts, and what is in flight is cancelled.
 
     Where a process looks after the run, that is asked; else this one takes the run up and brings it to its end. A job counts as
@@ -42,7 +45,7 @@ def command(run: str, file: str | None, state_dir: Path | None, output: str, col
         return 0
     from dsjobs.cli.running import Wishes, take_up
 
-    ended = take_up(console, folder, wishes=Wishes(output=output), stop="dsjobs cancel")
+    ended = take_up(console, folder, wishes=Wishes(output=output, iam_token=iam_token), stop="dsjobs cancel")
     return 0 if ended.manifest["run"]["status"] == Status.CANCELLED else ended.code
 
 

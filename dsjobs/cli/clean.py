@@ -92,7 +92,7 @@ def _removed(
     if is_dry:
         return choice.removed
     number = _runs(len(choice.removed))
-    answer = True if is_sure or not choice.removed else console.confirms(f"remove {number} ({_megabytes(size)})?")
+    answer = True if is_sure or not choice.removed else console.confirms(f"remove {number} ({_size(size)})?")
     if answer is None:
         hint = "add --yes to remove them, or --dry-run to see them only"
         raise GuardError(f"there is no terminal to ask at whether {number} may go", hint=hint)
@@ -112,7 +112,7 @@ def _show(
         console.answer_json({**answer, **{name: [run.id for run in runs] for name, runs in groups.items()}})
         return
     verb = "would remove" if is_dry else "removed"
-    console.answer(f"{verb} {_runs(len(removed))}, {_megabytes(freed)} {'to be freed' if is_dry else 'freed'}")
+    console.answer(f"{verb} {_runs(len(removed))}, {_size(freed)} {'to be freed' if is_dry else 'freed'}")
     if choice.going_on:
         console.progress(f"kept, because they go on: {_ids(choice.going_on)}")
     if choice.unfinished:
@@ -127,5 +127,5 @@ def _runs(number: int) -> str:
     return f"{number or 'no'} run{'' if number == 1 else 's'}"
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

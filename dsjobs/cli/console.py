@@ -73,6 +73,13 @@ class Console:
             return None
         return click.confirm(question, err=True)
 
+    def asks_for(self, name: str, question: str) -> bool | None:
+        """Whether the user at the terminal answers with `name`; None where there is no terminal to ask at."""
+        if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None or not sys.stderr.isatty():
+            return None
+        answer: str = click.prompt(question, default="", show_default=False, err=True)
+        return answer.strip() == name
+
     def diagnostics(self, diagnostics: Sequence[Diagnostic], sources: Sequence[Source]) -> None:
         """Each diagnostic with its excerpt."""
         for diagnostic in diagnostics:

@@ -53,7 +53,7 @@ class Line:
 @click.command("doctor", short_help="Show which credentials, projects, kernels and packages are there.")
 @options.environment
 @open.job_file
-@open.iam_token
+@options.iam_token
 @open.profile
 @open.endpoint
 @options.output("text", "json")

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dsjobs import schemas
+from dsjobs.cli.including import digest_of, gather, other_version
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.marks import MarkedMap, Source
-from dsjobs.model import Environment, Job, Plan, Spec
+from dsjobs.model import Environment, Job, Plan, Reused, Spec
 from dsjobs.plan.graph import check_graph
 from dsjobs.plan.planner import make_plan
+from dsjobs.plan.selectors import Earlier, selected_jobs
 from dsjobs.spec import parse, source
 from dsjobs.spec import schema as schema_check
 from dsjobs.spec.environments import check_environment
 from dsjobs.spec.expand import expand, uses_git
+from dsjobs.spec.include import merge
 from dsjobs.spec.references import check_references
 from dsjobs.spec.variables import resolve
 
@@ -45,6 +47,27 @@ class Planned:
     plan: Plan | None
     git: Mapping[str, Any] | None
     diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which jobs run: the selectors, and what is known of an earlier run. `earlier`: for the jobs of this plan, what selectors
+    ask of that run; `reused`: what the jobs that succeeded in it came to."""
+
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    earlier: Callable[[Sequence[Job]], Earlier] | None = None
+    reused: Mapping[str, Reused] = field(default_factory=dict)
+
+    def selected(self, jobs: Sequence[Job], environment: Environment) -> frozenset[str] | None:
+        """The names of the jobs that run; None for all."""
+        if not self.select and not self.exclude:
+            return None
+        earlier = self.earlier(jobs) if self.earlier else None
+        return selected_jobs(jobs, self.select, self.exclude, projects=environment.projects, earlier=earlier)
+
+
+ALL = Choice()
 
 
 @contextmanager
@@ -93,7 +116,7 @@ def _given_file(path: Path) -> Path:
 
 
 def load(path: Path) -> Loaded:
-    """Read a job file and find every problem that needs no environment."""
+    """Read a job file, and those that it includes, and find every problem that needs no environment."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -102,15 +125,21 @@ def load(path: Path) -> Loaded:
     if problems:
         return Loaded(path, None, (text,), tuple(problems))
     document = source.parse(text)
+    refused = other_version(document.data)
+    if refused is not None:
+        return Loaded(path, None, (text,), (refused,))
+    included = gather(path, document.data, schemas.load("jobs"))
     checked = schema_check.check(document, schemas.load("jobs"))
-    found = [*document.diagnostics, *checked.diagnostics]
+    found = [*document.diagnostics, *checked.diagnostics, *included.diagnostics]
+    sources = (text, *included.sources)
     data = checked.data
     if data is None:
-        return Loaded(path, None, (text,), tuple(in_order(found)))
-    digest = "sha256:" + hashlib.sha256(content).hexdigest()
-    spec, problems = parse.parse(checked, file=str(path), stem=path.stem, digest=digest)
+        return Loaded(path, None, sources, tuple(in_order(found)))
+    found += merge(data, included.files, complete=included.complete)
+    digest = digest_of(content)
+    spec, problems = parse.parse(checked, file=str(path), stem=path.stem, digest=digest, includes=included.digests)
     found += [*problems, *check_references(spec, data), *check_graph(spec.jobs, _nameless_jobs(data))]
-    return Loaded(path, spec, (text,), tuple(in_order(found)))
+    return Loaded(path, spec, sources, tuple(in_order(found)))
 
 
 def _unreadable_file(path: Path, error: OSError) -> Diagnostic:
@@ -121,10 +150,10 @@ def _unreadable_file(path: Path, error: OSError) -> Diagnostic:
     return Diagnostic("DSJ001", f"{path}: the job file cannot be read: {error.strerror}", None, hint)
 
 
-def _nameless_jobs(data: Mapping[str, Any]) -> frozenset[str]:
+def _nameless_jobs(data: MarkedMap) -> frozenset[str]:
     """Where a job's name could not be read: every need, because each may mean that job."""
     jobs = data.get("jobs", ())
-    if all(job is not None and job.get("name") for job in jobs):
+    if "jobs" not in data.lost and all(job is not None and job.get("name") for job in jobs):
         return frozenset()
     return frozenset(need for job in jobs if job is not None for need in job.get("needs", ()))
 
@@ -163,8 +192,10 @@ def plan(
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
     var_files: Sequence[MarkedMap] = (),
+    choice: Choice = ALL,
 ) -> Planned:
-    """The plan for `environment`, with the problems of the file and of this environment."""
+    """The plan for `environment`, with the problems of the file and of this environment. Raises UsageError where the choice of
+    jobs makes no sense."""
     values, problems = resolve(spec, environment, environ=os.environ, given=given, files=var_files)
     found = [*loaded.diagnostics, *problems, *check_environment(spec, environment)]
     if has_errors(found):
@@ -172,11 +203,16 @@ def plan(
     git = _git_state(loaded.path.absolute().parent) if uses_git(spec) else None
     jobs, problems = expand(spec, environment, values, git or {})
     found += problems
-    if not has_errors(found):
-        found += _backend_problems(environment, loaded.path.absolute().parent, jobs)
     if has_errors(found):
         return Planned(None, git, tuple(in_order(found)))
-    made = make_plan(spec, environment, values, jobs, max_parallel=max_parallel)
+    selected = choice.selected(jobs, environment)
+    made = make_plan(
+        spec, environment, values, jobs, max_parallel=max_parallel, selected=selected, earlier=choice.reused
+    )
+    running = {planned.job.name for planned in made.jobs if planned.action == "run"}
+    found += _backend_problems(environment, loaded.path.absolute().parent, [job for job in jobs if job.name in running])
+    if has_errors(found):
+        return Planned(None, git, tuple(in_order(found)))
     return Planned(made, git, tuple(in_order(found)))
 
 

@@ -17,7 +17,6 @@ from dsjobs.model import Environment
 
 TIMEOUT = 1800.0
 
-iam_token = click.option("--iam-token", metavar="TOKEN", help="Use this IAM token instead of the credentials found.")
 profile = click.option("--profile", metavar="NAME", help="Profile of the yc command, where that gives the token.")
 endpoint = click.option("--endpoint", metavar="ADDRESS", help="Discovery root instead of the environment's endpoints.")
 job_file = click.option(
@@ -35,7 +34,7 @@ job_file = click.option(
     "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=TIMEOUT, show_default=True,
     help="Wait at most so long.",
 )  # fmt: skip
-@iam_token
+@options.iam_token
 @profile
 @endpoint
 @options.output("text", "json")

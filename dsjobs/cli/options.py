@@ -48,6 +48,14 @@ var_files = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Set variables from a YAML or JSON file: a mapping of names to values. Repeatable, the last one wins.",
 )  # fmt: skip
+select = click.option(
+    "-s", "--select", metavar="SELECTOR", multiple=True, envvar="DSJOBS_SELECT",
+    help="Run only these jobs: NAME, +NAME (and what it needs), NAME+ (and what needs it), tag:NAME; a comma: both. Repeatable.",
+)  # fmt: skip
+exclude = click.option(
+    "-x", "--exclude", metavar="SELECTOR", multiple=True, envvar="DSJOBS_EXCLUDE",
+    help="Leave these jobs out; as --select. Repeatable.",
+)  # fmt: skip
 jobs = click.option(
     "-j", "--jobs", "max_parallel", metavar="N", type=click.IntRange(min=1), envvar="DSJOBS_JOBS",
     help="How many jobs may be in flight at once.",
@@ -91,6 +99,18 @@ lock_timeout = click.option(
 timeout = click.option(
     "--timeout", metavar="TIME", callback=duration, envvar="DSJOBS_TIMEOUT",
     help="How long the run may take, e.g. 2h30m; then it is cancelled, with exit code 124.",
+)  # fmt: skip
+
+from_run = click.option(
+    "--from", "from_run", metavar="RUN", envvar="DSJOBS_FROM",
+    help="Compare with this run: the path of a manifest from elsewhere, or a run's ID. Default: the latest runs here.",
+)  # fmt: skip
+no_cache = click.option(
+    "--no-cache", is_flag=True, envvar="DSJOBS_NO_CACHE", help="Run also what has not changed since its last success."
+)
+iam_token = click.option(
+    "--iam-token", metavar="TOKEN",
+    help="Use this IAM token. Safer in the variable DSJOBS_IAM_TOKEN: a flag shows in the list of processes.",
 )  # fmt: skip
 
 earlier_run = click.argument("run", default="latest")

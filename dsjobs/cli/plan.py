@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import click
 
 from dsjobs import __version__
-from dsjobs.cli import loading, options
+from dsjobs.cli import earlier, loading, options, saved_plans
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
-from dsjobs.cli.loading import Loaded, Planned
+from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared
+from dsjobs.cli.loading import ALL, Choice, Loaded, Planned
 from dsjobs.cli.varfiles import read_variables
 from dsjobs.diagnostics import has_errors
+from dsjobs.errors import ExitCode
 from dsjobs.model import Plan, PlannedJob, Retry, VariableValue
 from dsjobs.plan.saved import as_json
 from dsjobs.spec.durations import written as duration
@@ -26,7 +29,20 @@ from dsjobs.spec.durations import written as duration
 @options.environment
 @options.variables
 @options.var_files
+@options.select
+@options.exclude
 @options.jobs
+@options.from_run
+@options.no_cache
+@options.state_dir
+@click.option(
+    "--out", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False), envvar="DSJOBS_OUT",
+    help="Save the plan: `dsjobs apply PATH` runs it, if nothing has changed until then.",
+)
+@click.option(
+    "--detailed-exitcode", is_flag=True, envvar="DSJOBS_DETAILED_EXITCODE",
+    help="Exit with 2 where something would run; 0 then means that nothing would.",
+)
 @options.output("text", "json")
 @options.chdir
 @options.color
@@ -36,7 +52,14 @@ def command(
     env: str | None,
     given: tuple[tuple[str, str], ...],
     var_files: tuple[Path, ...],
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
     max_parallel: int | None,
+    from_run: str | None,
+    no_cache: bool,
+    state_dir: Path | None,
+    out: Path | None,
+    detailed_exitcode: bool,
     output: str,
     color: str,
     quiet: bool,
@@ -47,7 +70,18 @@ def command(
     """
     console = Console(color=color, quiet=quiet)
     with loading.no_collections():
-        loaded, planned = make(console, file, env, given=given, var_files=var_files, max_parallel=max_parallel)
+        choice = Choice(select, exclude)
+        caching = Caching(state_dir, earlier.load(from_run, file, state_dir) if from_run else None, no_cache)
+        loaded, planned = make(
+            console,
+            file,
+            env,
+            given=given,
+            var_files=var_files,
+            max_parallel=max_parallel,
+            choice=choice,
+            caching=caching,
+        )
         plan = planned.plan
         if plan is None:
             raise refuse(console, planned.diagnostics, loaded.sources)
@@ -56,7 +90,10 @@ def command(
             console.answer_json(as_json(plan, __version__))
         else:
             console.answer(text(plan))
-    return 0
+        if out is not None:
+            saved_plans.write(out, plan)
+            console.progress(f"saved: `dsjobs apply {shlex.quote(str(out))}` runs this plan")
+    return ExitCode.USAGE if detailed_exitcode and any(one.action == "run" for one in plan.jobs) else ExitCode.OK
 
 
 def make(
@@ -67,6 +104,8 @@ def make(
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
     var_files: Sequence[Path] = (),
+    choice: Choice = ALL,
+    caching: Caching = NO_CACHE,
 ) -> tuple[Loaded, Planned]:
     """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs."""
     loaded = loading.load(loading.find_file(file))
@@ -78,7 +117,14 @@ def make(
     loaded = replace(loaded, sources=(*loaded.sources, *files.sources))
     if has_errors(files.diagnostics):
         raise refuse(console, files.diagnostics, loaded.sources)
-    return loaded, loading.plan(loaded, spec, environment, given=given, var_files=files.data, max_parallel=max_parallel)
+    planned = loading.plan(
+        loaded, spec, environment, given=given, var_files=files.data, max_parallel=max_parallel, choice=choice
+    )
+    if planned.plan is None:
+        return loaded, planned
+    commit = planned.git["commit"] if planned.git else None
+    plan = prepared(replace(planned.plan, git_commit=commit), loaded.path.absolute().parent, caching)
+    return loaded, replace(planned, plan=plan)
 
 
 def text(plan: Plan) -> str:
@@ -87,10 +133,15 @@ def text(plan: Plan) -> str:
     head = f"{plan.name} in environment '{plan.environment}' ({plan.backend}{', protected' if plan.protected else ''})"
     variables = [f"  {name} = {_shown(value)}" for name, value in sorted(plan.variables.items())]
     blocks = [head, *(["", "variables", *variables] if variables else []), ""]
-    for index, planned in enumerate(plan.jobs, start=1):
+    for index, planned in enumerate((one for one in plan.jobs if one.selected), start=1):
         blocks += _job_lines(index, planned)
-    runs = sum(planned.action == "run" for planned in plan.jobs)
-    blocks.append(f"\n{runs} of {number} jobs would run, at most {plan.max_parallel} at once")
+    left_out = [planned.job.name for planned in plan.jobs if not planned.selected]
+    if left_out:
+        more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        blocks.append(f"\nnot selected: {', '.join(left_out[:5])}{more}")
+    runs, reused = (sum(planned.action == action for planned in plan.jobs) for action in ("run", "reuse"))
+    stand = f", {reused} reused" if reused else ""
+    blocks.append(f"\n{runs} of {number} jobs would run{stand}, at most {plan.max_parallel} at once")
     return "\n".join(blocks)
 
 
@@ -120,6 +171,8 @@ def _job_lines(index: int, planned: PlannedJob) -> list[str]:
         lines.append(f"     when: {_one_line(job.when)}   (known when it could start)")
     if job.pools:
         lines.append("     pool: " + ", ".join(job.pools))
+    if job.cache and planned.action == "run":
+        lines.append("     cache: reused from then on, unless something that it depends on changes")
     if job.allow_failure:
         lines.append("     may fail: the run can succeed all the same")
     if job.retry.max_attempts > 1:

@@ -53,6 +53,7 @@ def _tolerances(ctx: click.Context, parameter: click.Parameter, values: tuple[st
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
+@options.iam_token
 @options.state_dir
 @options.output("text", "json")
 @options.chdir
@@ -68,6 +69,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
+    iam_token: str | None,
     state_dir: Path | None,
     output: str,
     color: str,
@@ -87,7 +89,7 @@ def command(
     _guard(console, found, intent, is_forced=force)
     state = state_dir or (found.folder.path.parents[1] if found.folder else intent.base / store.STATE_FOLDER)
     shown = output if output == "text" else "none"  # for programs the comparison alone is the answer
-    wishes = Wishes(copy, shown, False, on_interrupt, lock_timeout, timeout)
+    wishes = Wishes(copy, shown, False, on_interrupt, lock_timeout, timeout, iam_token)
     ended = start(console, intent.plan, intent.base, intent.git, state=state, wishes=wishes, parent_run=found.id)
     after = ended.manifest
     if ended.code not in (ExitCode.OK, ExitCode.FAILED):
@@ -126,39 +128,44 @@ class Intent:
 def _intent(console: Console, run: EarlierRun, file: str | None, env: str | None) -> Intent:
     from dsjobs.cli.repository import git_state
 
-    base, plan = _planned(console, run, file)
+    path, plan = _planned(console, run, file)
     old = run.manifest["run"]["environment"]
     if env is not None and env != old:
-        environments = _spec(console, file, base).environments
+        environments = _spec(console, path).environments
         missing = next((name for name in (old, env) if name not in environments), None)
         if missing is not None:
             hint = did_you_mean(missing, environments)
             raise UsageError(f"the job file has no environment '{missing}'", hint=hint)
         plan = reproduction.moved(plan, environments[old], environments[env])
     _require_outputs(plan)
+    base = path.absolute().parent
     return Intent(plan, base, git_state(base))
 
 
 def _planned(console: Console, run: EarlierRun, file: str | None) -> tuple[Path, Plan]:
-    """The job file's folder, and the plan in the environment of the run."""
+    """The job file, and the plan in the environment of the run."""
+    from dsjobs.cli import loading
+
     if run.folder is not None:
         records = journal.read(run.folder.journal)
-        base = (run.folder.path / records[0]["folder"]).resolve()
-        return (Path(file).absolute().parent if file else base), reproduction.from_journal(records)
-    spec = _spec(console, file, None)
+        name = Path(records[0]["job_file"]["path"]).name
+        then = run.folder.path.absolute() / records[0]["folder"] / name
+        return (loading.find_file(file) if file else loading.near(then)), reproduction.from_journal(records)
+    path = loading.find_file(file)
+    spec = _spec(console, path)
     environment = spec.environments.get(run.manifest["run"]["environment"])
     if environment is None:
         hint = "name the job file that it was made with by -f"
         raise UsageError(f"{spec.file} has no environment '{run.manifest['run']['environment']}'", hint=hint)
-    return Path(spec.file).absolute().parent, reproduction.from_manifest(run.manifest, environment.settings)
+    return path, reproduction.from_manifest(run.manifest, environment.settings)
 
 
-def _spec(console: Console, file: str | None, base: Path | None) -> Spec:
-    """The job file: the one given, else the one in the folder `base`, else the one that is found from here."""
+def _spec(console: Console, path: Path) -> Spec:
+    """The job file at `path`, once it has no errors."""
     from dsjobs.cli import loading
     from dsjobs.cli.failing import refuse
 
-    loaded = loading.load(loading.find_file(file or (str(base) if base else None)))
+    loaded = loading.load(path)
     if loaded.spec is None or has_errors(loaded.diagnostics):
         raise refuse(console, loaded.diagnostics, loaded.sources)
     return loaded.spec

@@ -17,6 +17,7 @@ from dsjobs.cli.console import Console
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
+@options.iam_token
 @options.state_dir
 @options.output("text", "json", "jsonl")
 @options.chdir
@@ -29,6 +30,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
+    iam_token: str | None,
     state_dir: Path | None,
     output: str,
     color: str,
@@ -42,5 +44,5 @@ def command(
     from dsjobs.cli.running import Wishes, take_up
 
     console = Console(color=color, quiet=quiet)
-    wishes = Wishes(copy, output, False, on_interrupt, lock_timeout, timeout)
+    wishes = Wishes(copy, output, False, on_interrupt, lock_timeout, timeout, iam_token)
     return take_up(console, earlier.folder(run, file, state_dir), wishes=wishes).code

@@ -30,6 +30,7 @@ from dsjobs.plan.reuse import retried
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
+@options.iam_token
 @options.state_dir
 @options.output("text", "json", "jsonl")
 @options.chdir
@@ -46,6 +47,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
+    iam_token: str | None,
     state_dir: Path | None,
     output: str,
     color: str,
@@ -81,7 +83,7 @@ def command(
 
     base = path.absolute().parent
     git = dict(planned.git) if planned.git is not None else git_state(base)
-    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout)
+    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, iam_token)
     state = state_dir or base / ".dsjobs"
     return start(console, plan, base, git, state=state, wishes=wishes, parent_run=found.id).code
 

@@ -14,12 +14,10 @@ def call(file: str, function: str, arguments: str) -> str:
     variables `eval` or `compile`.
     """
     # A fork has the file compiled already, as an attribute of its application.
-    app = "b.getattr(b.getattr(modules.get('ipykernel.kernelapp'), 'IPKernelApp', None), '_instance', None)"
+    app = "b.getattr(b.getattr(b.__import__('sys').modules.get('ipykernel.kernelapp'), 'IPKernelApp', None), '_instance', None)"
     code = f"b.getattr({app}, 'dsjobs_codes', {{}}).get({file!r}) or {_source(file)!r}"
-    return (
-        f"(lambda b, modules, ns: (b.exec({code}, ns), ns[{function!r}]({arguments}))[1])"
-        "(__import__('builtins'), __import__('sys').modules, {'__name__': 'dsjobs'})"
-    )
+    call_it = f"lambda b, ns: (b.exec({code}, ns), ns[{function!r}]({arguments}))[1]"
+    return f"({call_it})(__import__('builtins'), {{'__name__': 'dsjobs'}})"
 
 
 def request(expression: str, key: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from queue import Empty
 from typing import IO, Any, TypeVar
 from uuid import uuid4
 
-import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
@@ -40,6 +40,7 @@ _REST_SECONDS = 2.0
 # killed by their first cell, beside two busy loops, the message with the cell's number was missing 2 times after 0.1 s, 4 times
 # after 1 s, and 12 times without waiting; of 450 usual kernels 15 times, of 600 forks 19 times, after 0.25 s.
 _LAST_WORDS_SECONDS = 0.1
+_LAST_WORDS_LOOKS = 2
 _POLL_SECONDS = 0.05
 _LAST_WORDS_BYTES = 16 * 1024
 
@@ -74,12 +75,25 @@ class Manager(AsyncKernelManager):
                 self.provisioner.hold(self.format_kernel_cmd(arguments), (file, file))
 
 
+class _OutputChannel(AsyncZMQSocketChannel):
+    """Counts the messages that were `read`."""
+
+    read = 0
+
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:  # type: ignore[override]
+        message = await super().get_msg(timeout)
+        self.read += 1
+        return message
+
+
 class Kernel:
     """One kernel's process and the connection to it. Every method belongs to the event loop that started it."""
 
     def __init__(self, manager: Manager, log: Path) -> None:
         self.manager = manager
         self.client: AsyncKernelClient = manager.client(context=manager.context)
+        self.client.iopub_channel_class = _OutputChannel
+        self._output: _OutputChannel = self.client.iopub_channel
         self.client.start_channels(stdin=False, hb=False, control=False)
         self.exited: asyncio.Task[int | None] = asyncio.create_task(_exit_code(manager))
         self._log = log
@@ -154,12 +168,11 @@ class Kernel:
             return ""
 
     async def _hear_out(self, task: asyncio.Task[Any]) -> None:
-        """Gives `task` time for what a kernel that has ended said last, as long as there is something."""
-        is_more = True
-        while not task.done() and is_more:
-            await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS)
-            socket = self.client.iopub_channel.socket
-            is_more = not self._is_freed and bool(socket.get(zmq.EVENTS) & zmq.POLLIN)
+        """Gives `task` time for what a kernel that has ended said last, as long as it goes on reading."""
+        channel, read, silent = self._output, -1, 0
+        while not task.done() and silent < _LAST_WORDS_LOOKS:
+            read, silent = channel.read, silent + 1 if channel.read == read else 0
+            await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS / _LAST_WORDS_LOOKS)
 
     async def _handshake(self) -> dict[str, Any]:
         while True:

@@ -6,11 +6,12 @@ one after another, the longest remaining path first, then the file's order; at m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from dsjobs.model import Environment, Job, Plan, PlannedJob, Spec, VariableValue
+from dsjobs.model import Environment, Job, Plan, PlannedJob, Reused, Spec, VariableValue
 from dsjobs.plan.graph import start_order
 from dsjobs.plan.pools import with_pools
+from dsjobs.plan.selection import apply_selection
 
 DEFAULT_MAX_PARALLEL = 4
 
@@ -22,11 +23,18 @@ def make_plan(
     jobs: Sequence[Job],
     *,
     max_parallel: int | None = None,
+    selected: Collection[str] | None = None,
+    earlier: Mapping[str, Reused] | None = None,
 ) -> Plan:
-    """The plan for `jobs`, whose needs have no cycle. `max_parallel` overrides the file's."""
+    """The plan for `jobs`, whose needs have no cycle. `max_parallel` overrides the file's. `selected`: the names of those that
+    are to run, None for all; `earlier`: what others came to in an earlier run (`selection.py` has the rules).
+
+    Raises UsageError where a selected job uses one that is not selected.
+    """
     pools, jobs = with_pools(environment, spec.pools, jobs)
     by_name = {job.name: job for job in jobs}
     order = start_order({job.name: job.needs for job in jobs})
+    planned = tuple(_planned(by_name[name]) for name in order)
     return Plan(
         name=spec.name,
         file=spec.file,
@@ -38,7 +46,8 @@ def make_plan(
         max_parallel=max_parallel or spec.max_parallel or DEFAULT_MAX_PARALLEL,
         protected=environment.protected,
         pools=pools,
-        jobs=tuple(_planned(by_name[name]) for name in order),
+        includes=spec.includes,
+        jobs=planned if selected is None else apply_selection(planned, selected, earlier or {}),
     )
 
 

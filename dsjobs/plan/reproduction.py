@@ -30,7 +30,7 @@ def from_journal(records: Sequence[Record]) -> Plan:
 def _again(planned: PlannedJob, run: str) -> PlannedJob:
     if planned.action == "skip":
         return planned
-    return PlannedJob(planned.job, "run", (f"reproduces run {run}",))
+    return replace(planned, action="run", reasons=(f"reproduces run {run}",), reused=None)
 
 
 def from_manifest(manifest: Manifest, settings: Mapping[str, Any]) -> Plan:
@@ -64,7 +64,7 @@ def _as_sent(written: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], 
         reused = Reused(written["reused_from"], written["outputs"], written["notebook"])
         return PlannedJob(job, "reuse", (f"was reused in run {run}: its inputs are not in the manifest",), reused)
     if not written["attempts"]:
-        return PlannedJob(job, "skip", (f"did not run in run {run}",))
+        return PlannedJob(job, "skip", (f"did not run in run {run}",), selected=written.get("selected", True))
     if any(jobs[need]["status"] != Status.SUCCEEDED for need in job.needs):
         job = replace(job, run_if="all_done")  # as it did then
     return PlannedJob(job, "run", (f"reproduces run {run}",))

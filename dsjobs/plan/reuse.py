@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dsjobs.model import Job, Plan, PlannedJob, Reused, Status
+from dsjobs.model import Fingerprint, Job, Plan, PlannedJob, Reused, Status
 
 Manifest = Mapping[str, Any]
 
@@ -22,8 +22,11 @@ def retried(plan: Plan, manifest: Manifest) -> Plan:
     jobs = []
     for planned in plan.jobs:  # a job comes after those that it needs
         name, past = planned.job.name, earlier.get(planned.job.name)
-        if past is not None and past["action"] == "skip":
-            jobs.append(replace(planned, action="skip", reasons=tuple(past["reasons"])))
+        if planned.action == "skip":
+            jobs.append(planned)
+            continue
+        if past is not None and not past["selected"]:
+            jobs.append(replace(planned, action="skip", reasons=tuple(past["reasons"]), selected=False))
             continue
         why = _why(planned.job, past, run_id, again)
         if why is None and past is not None:
@@ -47,10 +50,21 @@ def _why(job: Job, past: Mapping[str, Any] | None, run_id: str, again: Mapping[s
     return None if need is None else f"needs '{need}', which runs again"
 
 
+def reused(past: Mapping[str, Any], run_id: str) -> Reused:
+    """What a job that succeeded, `past` in the manifest of run `run_id`, came to."""
+    fingerprint = past.get("fingerprint")
+    return Reused(
+        past["reused_from"] or run_id,
+        past["outputs"],
+        past["notebook"],
+        Fingerprint.from_json(fingerprint) if fingerprint else None,
+    )
+
+
 def _reused(planned: PlannedJob, past: Mapping[str, Any], run_id: str) -> PlannedJob:
-    origin = past["reused_from"] or run_id
-    reasons = (f"succeeded in run {origin}", *(f"though {one}" for one in differences(planned.job, past["request"])))
-    return replace(planned, action="reuse", reasons=reasons, reused=Reused(origin, past["outputs"], past["notebook"]))
+    what = reused(past, run_id)
+    reasons = (f"succeeded in run {what.run}", *(f"though {one}" for one in differences(planned.job, past["request"])))
+    return replace(planned, action="reuse", reasons=reasons, reused=what)
 
 
 def differences(job: Job, request: Mapping[str, Any]) -> Iterator[str]:

@@ -7,14 +7,24 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dsjobs.model import Job, Plan, PlannedJob, Request, Retry, Reused, VariableValue
+from dsjobs.model import (
+    EarlierManifest,
+    Fingerprint,
+    Job,
+    Plan,
+    PlannedJob,
+    Request,
+    Retry,
+    Reused,
+    VariableValue,
+)
 
 
 def as_json(plan: Plan, tool_version: str) -> dict[str, Any]:
     """The plan as `plan.v1.json` describes it. Its `digest` covers everything but itself and the tool's version."""
     body: dict[str, Any] = {
         "name": plan.name,
-        "job_file": {"path": plan.file, "digest": plan.digest},
+        "job_file": job_file_as_json(plan),
         "environment": plan.environment,
         "backend": plan.backend,
         "settings": plain(plan.settings),
@@ -28,7 +38,19 @@ def as_json(plan: Plan, tool_version: str) -> dict[str, Any]:
         body["protected"] = True
     if plan.pools:
         body["pools"] = dict(plan.pools)
+    if plan.git_commit is not None:
+        body["git_commit"] = plan.git_commit
+    if plan.earlier is not None:
+        body["earlier"] = {"run": plan.earlier.run, "digest": plan.earlier.digest, "path": plan.earlier.path}
     return {"schema_version": 1, "tool_version": tool_version, "digest": digest(body), **body}
+
+
+def job_file_as_json(plan: Plan) -> dict[str, Any]:
+    """The files that a plan was made from."""
+    written: dict[str, Any] = {"path": plan.file, "digest": plan.digest}
+    if plan.includes:
+        written["includes"] = [{"path": path, "digest": digest} for path, digest in plan.includes.items()]
+    return written
 
 
 def job_as_json(planned: PlannedJob) -> dict[str, Any]:
@@ -65,12 +87,16 @@ def job_as_json(planned: PlannedJob) -> dict[str, Any]:
         written["when"] = job.when
     if job.allow_failure:
         written["allow_failure"] = True
+    if job.cache:
+        written["cache"] = True
     if job.pools:
         written["pools"] = list(job.pools)
     if not planned.selected:
         written["selected"] = False
     if planned.reused is not None:
         written["reused"] = planned.reused.as_json()
+    if planned.fingerprint is not None:
+        written["fingerprint"] = planned.fingerprint.as_json()
     return written
 
 
@@ -89,12 +115,15 @@ def from_json(data: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> Pla
         jobs=tuple(planned_from_json(job) for job in jobs),
         protected=data.get("protected", False),
         pools=data.get("pools", {}),
+        includes={one["path"]: one["digest"] for one in data["job_file"].get("includes", ())},
+        git_commit=data.get("git_commit"),
+        earlier=EarlierManifest(**data["earlier"]) if data.get("earlier") else None,
     )
 
 
 def planned_from_json(data: Mapping[str, Any]) -> PlannedJob:
     """One job, as `job_as_json` wrote it."""
-    retry, reused = data.get("retry"), data.get("reused")
+    retry, reused, fingerprint = data.get("retry"), data.get("reused"), data.get("fingerprint")
     job = Job(
         name=data["name"],
         description=data.get("description", ""),
@@ -113,14 +142,16 @@ def planned_from_json(data: Mapping[str, Any]) -> PlannedJob:
         run_if=data.get("run_if", "all_success"),
         when=data.get("when"),
         allow_failure=data.get("allow_failure", False),
+        cache=data.get("cache", False),
         pools=tuple(data.get("pools", ())),
     )
     return PlannedJob(
         job=job,
         action=data["action"],
         reasons=tuple(data["reasons"]),
-        reused=Reused(**reused) if reused else None,
+        reused=Reused.from_json(reused) if reused else None,
         selected=data.get("selected", True),
+        fingerprint=Fingerprint.from_json(fingerprint) if fingerprint else None,
     )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import queue
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dsjobs.backends.protocol import Backend
 from dsjobs.errors import BackendError
 from dsjobs.model import Failure, Job, Operation, Plan, Status
+from dsjobs.plan.bindings import Ended, names_of
 from dsjobs.run import records
 from dsjobs.run.calls import Workers
 from dsjobs.run.dispatch import Dispatch
@@ -37,9 +38,9 @@ from dsjobs.run.flights import Answer, CancelFailed, Clock, Detach, Flight, Look
 from dsjobs.run.outcome import Outcome, duration, judge, still_running
 from dsjobs.run.pace import Durations, Pace
 from dsjobs.run.recovery import Recovered
-from dsjobs.run.requests import render_request
+from dsjobs.run.requests import render_request, skip_reason
 from dsjobs.run.retries import next_delay
-from dsjobs.run.rules import rules_of
+from dsjobs.run.rules import ended_before, needs_of_run, rules_of, skipped_before
 from dsjobs.run.scheduler import Scheduler, run_status
 
 MAX_WORKERS = 16
@@ -92,8 +93,7 @@ class Executor:
         self._listeners = listeners
         self._recovered = recovered
         self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
-        needs = {name: [need for need in job.needs if need in self._jobs] for name, job in self._jobs.items()}
-        self._scheduler = Scheduler(needs, rules_of(plan, fail_fast=fail_fast))
+        self._scheduler = Scheduler(needs_of_run(plan), rules_of(plan, fail_fast=fail_fast))
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
         self._timers = Timers(clock.ticks)
@@ -102,6 +102,7 @@ class Executor:
             backend, context.folder, self._workers, self._timers, pace, post=self._inbox.put, ticks=clock.ticks
         )
         self._names: dict[str, Any] = self._template_names()
+        self._ended_jobs = ended_before(plan)
         self._failed_attempts: dict[str, tuple[int, Outcome]] = {}
         self._stop_written: StopRequested | None = recovered.written_stop if recovered else None
         self._detached: str | None = None
@@ -148,7 +149,7 @@ class Executor:
             return turn
         turn = Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
         turn.records += records.jobs_planned(self._plan)
-        self._plan_actions(self._scheduler.start(), turn)
+        self._plan_actions(self._scheduler.start(skipped_before(self._plan)), turn)
         return turn
 
     def _take(self, turn: Turn) -> None:
@@ -224,7 +225,7 @@ class Executor:
         return ended
 
     def _skip(self, skip: Skip, turn: Turn) -> None:
-        self._names["needs"][skip.job] = {"outputs": {}, "status": Status.SKIPPED.value}
+        self._note_end(skip.job, Status.SKIPPED)
         turn.records.append(records.job_skipped(self._clock.now(), skip.job, skip.reason, skip.cause))
 
     def _stop(self, event: StopRequested, turn: Turn) -> None:
@@ -238,7 +239,8 @@ class Executor:
     def _take_up(self, recovered: Recovered, turn: Turn) -> None:
         """Go on where the journal ends. What the backend still knows is looked at; the rest is submitted again with its key,
         which starts nothing anew."""
-        self._names["needs"].update(recovered.needs)
+        for name, (status, outputs) in recovered.ended.items():
+            self._note_end(name, status, outputs)
         self._failed_attempts.update(recovered.failed_attempts)
         for attempt in recovered.open_attempts:
             waited = self._clock.now() - attempt.submitted_at
@@ -264,7 +266,12 @@ class Executor:
     def _plan_submit(self, action: Submit, turn: Turn) -> list[Finished]:
         """Plan a submit; where its request cannot even be rendered, the job has ended."""
         job = self._jobs[action.job]
-        request = render_request(job, self._names)
+        names = names_of(job, self._names, self._ended_jobs)
+        reason = skip_reason(job, names) if action.attempt == 1 else None
+        if isinstance(reason, str):
+            self._skip(Skip(job.name, reason, reason), turn)
+            return [Finished(job.name, Status.SKIPPED, reason)]
+        request = reason or render_request(job, names)
         if isinstance(request, Failure):
             return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, request), turn)]
         key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
@@ -358,9 +365,14 @@ class Executor:
     def _ended(self, job: str, attempt: int, outcome: Outcome, turn: Turn) -> Finished:
         """Write down an outcome; what comes back is for the scheduler."""
         self._dispatch.remove(job, duration(outcome))
-        self._names["needs"][job] = {"outputs": dict(outcome.outputs or {}), "status": outcome.status.value}
+        self._note_end(job, outcome.status, outcome.outputs)
         turn.records.append(records.job_finished(self._clock.now(), job, attempt, outcome))
         return Finished(job, outcome.status)
+
+    def _note_end(self, job: str, status: Status, outputs: Mapping[str, Any] | None = None) -> None:
+        """For the templates of the jobs that need it."""
+        matrix = self._jobs[job].matrix if job in self._jobs else {}
+        self._ended_jobs[job] = Ended(status, dict(outputs or {}), matrix)
 
     # --- time limits and cancelling ---
 
@@ -394,14 +406,10 @@ class Executor:
         turn.actions.append(lambda: self._dispatch.cancel(operation_id))
 
     def _template_names(self) -> dict[str, Any]:
-        reused = {planned.job.name: planned.reused for planned in self._plan.jobs if planned.reused is not None}
+        """What the templates of all jobs may use alike."""
         return {
             "vars": {name: value.value for name, value in self._plan.variables.items()},
             "environment": self._plan.environment,
             "git": self._context.header.get("git") or {},
             "run": {"id": self._context.run_id, "started_at": records.moment(self._context.started_at)},
-            "needs": {
-                name: {"outputs": dict(earlier.outputs or {}), "status": Status.SUCCEEDED.value}
-                for name, earlier in reused.items()
-            },
         }

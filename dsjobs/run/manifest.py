@@ -132,6 +132,7 @@ class Fold:
             "name": record["name"],
             "status": _AT_FIRST[record["action"]].value,
             "action": record["action"],
+            "selected": record.get("selected", True),
             "reasons": record["reasons"],
             "needs": record["needs"],
             "request": record["request"],
@@ -144,6 +145,7 @@ class Fold:
             "kernel_start": None,
             "attempts": [],
             "reused_from": reused.get("run"),
+            "fingerprint": (reused or record).get("fingerprint"),
         }
 
     def _job_submitting(self, record: Record) -> None:

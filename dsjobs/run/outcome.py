@@ -66,7 +66,9 @@ def judge(
 
 def still_running(operation_id: str | None, timeout: float, patience: float) -> Outcome:
     """The outcome of an attempt that took too long, was asked to end, and did not."""
-    message = f"it took longer than {written(timeout or 0.0)}, was asked to end, and has not in {written(patience)} more"
+    message = (
+        f"it took longer than {written(timeout or 0.0)}, was asked to end, and has not in {written(patience)} more"
+    )
     return Outcome(Status.FAILED, Failure("timeout", message, f"its operation {operation_id} may still be running"))
 
 

@@ -28,6 +28,7 @@ def moment(seconds: float) -> str:
 
 def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
     """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`, `folder`, `parent_run`."""
+    protected = {"protected": True} if plan.protected else {}
     return {
         "record": "run_started",
         "schema_version": SCHEMA_VERSION,
@@ -40,6 +41,7 @@ def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str)
         "plan_digest": plan_digest,
         "environment": plan.environment,
         "backend": plan.backend,
+        **protected,
         "settings": plain(plan.settings),
         "max_parallel": plan.max_parallel,
         "pools": dict(plan.pools),

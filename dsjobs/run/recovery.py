@@ -13,6 +13,7 @@ from dsjobs.plan.saved import from_json
 from dsjobs.run.events import Past, StopRequested
 from dsjobs.run.manifest import Fold
 from dsjobs.run.outcome import Outcome
+from dsjobs.run.rules import skipped_before
 
 Record = Mapping[str, Any]
 
@@ -33,14 +34,14 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A run that did not finish. `needs`: what templates know of the jobs that ended; `failed_attempts`: of jobs that are to
+    """A run that did not finish. `ended`: the jobs that have, with their outputs; `failed_attempts`: of jobs that are to
     be tried again, the last attempt; `due`: when (seconds since the epoch)."""
 
     plan: Plan
     header: Record
     past: Past
     open_attempts: Sequence[OpenAttempt]
-    needs: Mapping[str, Mapping[str, Any]]
+    ended: Mapping[str, tuple[Status, Mapping[str, Any] | None]]
     failed_attempts: Mapping[str, tuple[int, Outcome]]
     due: Mapping[str, float]
     written_stop: StopRequested | None
@@ -59,7 +60,8 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
             f"run {header['run_id']} never began: it ended while its plan was written", hint="`dsjobs apply`"
         )
     plan = from_json(header, planned)
-    names = [planned.job.name for planned in plan.jobs if planned.action == "run"]
+    skipped = skipped_before(plan)
+    names = [*(planned.job.name for planned in plan.jobs if planned.action == "run"), *skipped]
     jobs = {name: state.jobs[name] for name in names}
     resting = {name for name, job in jobs.items() if job["status"] == Status.PENDING and job["attempts"]}
     ended = {name: Status(job["status"]) for name, job in jobs.items() if Status(job["status"]).is_terminal}
@@ -68,7 +70,7 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
         header=header,
         past=Past(
             ended=ended,
-            causes={name: cause for name, cause in state.causes.items() if name in jobs},
+            causes={**skipped, **state.causes},
             in_flight={
                 name: job["attempts"][-1]["operation_id"]
                 for name, job in jobs.items()
@@ -79,10 +81,7 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
             stop=_stop(state),
         ),
         open_attempts=[_open_attempt(job) for job in jobs.values() if job["status"] == Status.RUNNING],
-        needs={
-            name: {"outputs": dict(jobs[name]["outputs"] or {}), "status": status.value}
-            for name, status in ended.items()
-        },
+        ended={name: (status, jobs[name]["outputs"]) for name, status in ended.items()},
         failed_attempts={name: _failed_attempt(jobs[name]) for name in resting},
         written_stop=_stop(state),
         due={name: _seconds(jobs[name]["attempts"][-1]["retry_at"]) for name in resting},

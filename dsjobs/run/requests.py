@@ -7,8 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from dsjobs.model import Failure, Job, Request
+from dsjobs.spec.conditions import holds
 from dsjobs.spec.templates import TemplateError, render
 from dsjobs.spec.values import encode
+
+
+def skip_reason(job: Job, names: Mapping[str, Any]) -> str | Failure | None:
+    """Why `job` does not run, though all that it needs has ended: its `when` is false. None where it runs."""
+    if job.when is None:
+        return None
+    try:
+        return None if holds(job.when, names) else f"when: {job.when} is false"
+    except TemplateError as error:
+        place = f"{job.position('when')}: " if job.places else ""
+        return Failure("template", f"{place}{error}", error.hint)
 
 
 def render_request(job: Job, names: Mapping[str, Any]) -> Request | Failure:

@@ -1,8 +1,13 @@
-"""What a plan asks of the scheduler."""
+"""What a plan asks of the scheduler: the jobs of a run with what they need, what is decided already, and the rules.
+
+A job of the plan runs, is skipped because its `when` is false, stands as an earlier run left it, or is no part of the run.
+"""
 
 from __future__ import annotations
 
-from dsjobs.model import Plan
+from dsjobs.model import Plan, Status
+from dsjobs.plan.bindings import Ended
+from dsjobs.plan.graph import Needs
 from dsjobs.run.events import Rules
 
 
@@ -17,3 +22,25 @@ def rules_of(plan: Plan, *, fail_fast: bool) -> Rules:
         pools={job.name: job.pools for job in jobs if job.pools},
         limits=plan.pools,
     )
+
+
+def needs_of_run(plan: Plan) -> Needs:
+    """The jobs that run or are skipped, each with those of them that it needs."""
+    names = {one.job.name for one in plan.jobs if one.action == "run"} | set(skipped_before(plan))
+    return {
+        one.job.name: [need for need in one.job.needs if need in names] for one in plan.jobs if one.job.name in names
+    }
+
+
+def skipped_before(plan: Plan) -> dict[str, str]:
+    """The jobs of which it is known at load that they do not run, and why."""
+    return {one.job.name: one.reasons[0] for one in plan.jobs if one.action == "skip" and one.selected}
+
+
+def ended_before(plan: Plan) -> dict[str, Ended]:
+    """What templates know of jobs that do not run."""
+    found = {name: Ended(Status.SKIPPED) for name in skipped_before(plan)}
+    for one in plan.jobs:
+        if one.reused is not None:
+            found[one.job.name] = Ended(Status.SUCCEEDED, dict(one.reused.outputs or {}), one.job.matrix)
+    return found

@@ -81,6 +81,8 @@ def may_go_on(run: Mapping[str, Any]) -> bool:
 
 def _is_alive(pid: int, since: str) -> bool:
     """Whether there is a process `pid` that was there at `since` already: a later one is another that got its number."""
+    if pid < 1:
+        return False  # to `kill` it would mean a group of processes
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -75,10 +75,10 @@ class Scheduler:
         """The stop that is in force: the first one, or a later one that cancels."""
         return self._stop
 
-    def start(self) -> list[Action]:
-        """The first actions of the run."""
-        self._make_ready(name for name, count in self._waiting.items() if count == 0)
-        return self._submissions()
+    def start(self, skipped: Mapping[str, str] | None = None) -> list[Action]:
+        """The first actions of the run. `skipped`: jobs that do not run, which is known already, and why."""
+        causes = skipped or {}
+        return self.restore(Past(dict.fromkeys(causes, Status.SKIPPED), causes, {}, frozenset(), {}, None))
 
     def restore(self, past: Past) -> list[Action]:
         """Take up a run where it was, and return what follows. What is in flight counts as submitted: looking at it, or

@@ -81,7 +81,8 @@ def parse(raw: bytes) -> Exchange:
     form = {name: values[0] for name, values in given.items()}
     for name, expected in _FORM.items():
         if form.get(name) != expected:
-            error = "unsupported_grant_type" if name == "grant_type" else "invalid_request"
+            is_other_grant = name == "grant_type" and name in form
+            error = "unsupported_grant_type" if is_other_grant else "invalid_request"
             raise OAuthError(error, f"{name} must be {expected}")
     if not form.get("audience") or not form.get("subject_token"):
         raise OAuthError("invalid_request", "audience and subject_token must be given")
@@ -100,7 +101,7 @@ def verify(asked: Exchange, federations: Sequence[Federation], now: float) -> st
         federation = next((one for one in federations if one.issuer == unchecked.get("iss")), None)
         if federation is None:
             raise _refusal("its issuer is not that of a federation")
-        key = federation.keys.get(header.get("kid"))
+        key = federation.keys.get(str(header.get("kid")))
         if key is None:
             raise _refusal("its kid is not one of the issuer's keys")
         times = dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf", "verify_aud", "verify_iss"), False)
@@ -119,8 +120,8 @@ def _check_claims(claims: Mapping[str, Any], federation: Federation, now: float)
     given = audience if isinstance(audience, list) else [audience]
     if not any(name in federation.audiences for name in given):
         raise _refusal("its audience is not that of the federation")
-    expires, begins = claims.get("exp"), claims.get("nbf", 0)
-    if not _is_number(expires) or not _is_number(begins):
+    expires, begins = _number(claims.get("exp")), _number(claims.get("nbf", 0))
+    if expires is None or begins is None:
         raise _refusal("its exp and nbf must be numbers")
     if expires <= now:
         raise _refusal("it has expired")
@@ -128,8 +129,8 @@ def _check_claims(claims: Mapping[str, Any], federation: Federation, now: float)
         raise _refusal("it is not valid yet")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _refusal(reason: str) -> OAuthError:

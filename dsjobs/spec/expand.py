@@ -141,6 +141,7 @@ class _Expansion:
             when=when if is_deferred else None,
             skip_reason=None if is_deferred else self.skip_reason(when, layers),
             allow_failure=first(layers, "allow_failure") or False,
+            cache=first(layers, "cache") or False,
             pools=_pools(layers),
             base=fields.name if cell else "",
             matrix=cell.values if cell else _NO_VALUES,

@@ -47,6 +47,7 @@ def _job_fields(written: MarkedMap, matrix: Matrix | None, problems: list[Diagno
         when=get("when"),
         pool=get("pool"),
         allow_failure=get("allow_failure"),
+        cache=get("cache"),
         retry=_retry(written["retry"], problems) if "retry" in written else None,
         timeout=get("timeout"),
     )

@@ -93,7 +93,11 @@ def read_matrix(written: MarkedMap, problems: list[Diagnostic]) -> Matrix | None
 
 def identity(value: Any) -> str:
     """Two values are the same where this is: `1` and `"1"` are not."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return str(value) if type(value) is int else _encode(value)
+
+
+# `json.dumps` makes an encoder at each call, and there may be a hundred thousand values.
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 
 def _too_many(written: MarkedMap, number: int, limit: int, what: str) -> Diagnostic:
@@ -125,7 +129,7 @@ def _scattered(values: MarkedList) -> Iterator[tuple[Any, Position]]:
 
 def _wrong_excludes(written: MarkedMap) -> Iterator[Diagnostic]:
     """Keys that the matrix does not have; a value that it does not have excludes nothing, which is nearly always a slip."""
-    if written.lost:
+    if written.lost or "exclude" not in written:
         return
     keys = [key for key in written if key not in ("include", "exclude")]
     known = {key: frozenset(map(identity, written[key])) for key in keys}

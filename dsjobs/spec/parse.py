@@ -28,10 +28,13 @@ _SETTINGS: Mapping[str, frozenset[str]] = {
 }
 
 
-def parse(checked: Checked, *, file: str, stem: str, digest: str) -> tuple[Spec, list[Diagnostic]]:
+def parse(
+    checked: Checked, *, file: str, stem: str, digest: str, includes: Mapping[str, str] | None = None
+) -> tuple[Spec, list[Diagnostic]]:
     """The Spec in `checked`, whose data must not be None, with the problems that its parts have.
 
-    `stem`: the pipeline's name where the file gives none. `digest`: of the file's bytes.
+    `stem`: the pipeline's name where the file gives none. `digest`: of the file's bytes;
+    `includes`: of those that it includes, whose data has been merged into that of `checked`.
     """
     data = checked.data
     if data is None:
@@ -46,6 +49,7 @@ def parse(checked: Checked, *, file: str, stem: str, digest: str) -> tuple[Spec,
         description=data.get("description", ""),
         file=file,
         digest=digest,
+        includes=includes or {},
         variables=variables,
         environments=environments,
         default_environment=_default_environment(data, environments, problems),
@@ -192,10 +196,11 @@ def _jobs(data: MarkedMap, reader: FieldsReader) -> Iterator[JobFields]:
         if not name:
             continue
         if name in first:
-            line = first[name].value_position("name").line
+            other, position = first[name].value_position("name"), written.value_position("name")
             message = f"there are two jobs named '{name}'"
-            hint = f"the first is in line {line}; rename one of them"
-            reader.problems.append(Diagnostic("DSJ301", message, written.value_position("name"), hint))
+            place = f"in line {other.line}" if other.file == position.file else f"at {other}"
+            hint = f"the first is {place}; rename one of them"
+            reader.problems.append(Diagnostic("DSJ301", message, position, hint))
             continue
         first[name] = written
         yield reader.read(written)

@@ -183,6 +183,13 @@ def _not(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Che
     return lambda value: isinstance(value, dict) and not check(value)
 
 
+def _any_of(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    checks = [inner(one) for one in argument]
+    if not checks:
+        raise ValueError("the fast check needs something that may be true in 'anyOf'")
+    return lambda value: any(check(value) for check in checks)
+
+
 def _property_names(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
     check_name = inner(argument)
     return lambda value: not isinstance(value, dict) or all(map(check_name, value))
@@ -223,6 +230,7 @@ _COMPILERS: dict[str, _Compiler] = {
     "items": _items,
     "required": _required,
     "not": _not,
+    "anyOf": _any_of,
     "propertyNames": _property_names,
     "additionalProperties": _additional,
     "properties": _ignore,

@@ -18,16 +18,11 @@ from dsjobs.spec.templates import is_template
 
 Path = tuple[str | int, ...]
 
-PLANNED = frozenset(
-    {
-        *("include", "requires_dsjobs", "secrets"),
-        "cache",
-    }
-)
+PLANNED = frozenset({"secrets"})
 """Keys of the language that a file may not use yet: refused by name, never ignored."""
 
 
-_OF_A_FILE = frozenset({"include", "requires_dsjobs", "secrets"})
+_OF_A_FILE = frozenset({"secrets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +96,9 @@ def _explain(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:
         yield from _unknown_keys(error, path, data)
     elif keyword == "required":
         yield _missing_key(error, path, data)
+    elif keyword == "anyOf":
+        # Of the keys of which one must be there, the first is what nearly every file lacks.
+        yield _missing_key(error.context[0], path, data, within=error.schema)
     elif keyword == "type":
         yield _wrong_type(error, path, data)
     elif keyword == "enum":
@@ -131,6 +129,10 @@ def _unknown_key(
     if key in {"name", "needs"} and path[-1:] == ("defaults",):
         hint = f"write '{key}' in each job"
         return _Violation((*path, key), Diagnostic("DSJ104", f"'{key}' has no default", position, hint))
+    if not path and key in _OF_THE_INCLUDING_FILE and key not in known:
+        message = f"an included file cannot have '{key}'"
+        hint = "write it in the file that includes this one"
+        return _Violation((*path, key), Diagnostic("DSJ104", message, position, hint))
     message = f"unknown key '{key}' {_place(path, data)}"
     near = difflib.get_close_matches(key.casefold(), lacking, n=1, cutoff=0.6)
     if "notebook" in lacking and isinstance(value, str) and value.endswith(".ipynb"):
@@ -142,6 +144,8 @@ def _unknown_key(
     hint = f"did you mean '{meant}'?" if meant else _known_keys(key, known)
     return _Violation((*path, key), Diagnostic("DSJ104", message, position, hint), meant)
 
+
+_OF_THE_INCLUDING_FILE = frozenset({"name", "defaults", "default_environment", "max_parallel"})
 
 # What keys are called in other tools that run jobs.
 _ELSEWHERE = {
@@ -164,10 +168,10 @@ def _known_keys(key: str, known: Iterable[str]) -> str:
     return did_you_mean(key, names) or ("keys here: " + ", ".join(sorted(names)) if names else "there are no keys here")
 
 
-def _missing_key(error: Any, path: Path, data: MarkedMap) -> _Violation:
+def _missing_key(error: Any, path: Path, data: MarkedMap, within: Mapping[str, Any] | None = None) -> _Violation:
     match = re.match(r"'(.*)' is a required property", error.message)
     name = match[1] if match else ""
-    example = _example(error.schema.get("properties", {}).get(name, {}))
+    example = _example((within or error.schema).get("properties", {}).get(name, {}))
     hint = f"add `{name}: {example}`" if example else f"add `{name}:`"
     message = f"the key '{name}' is missing {_place(path, data)}"
     position = position_at(data, path) or data.position()

@@ -141,7 +141,7 @@ def _missing(spec: Spec, values: Mapping[str, VariableValue], problems: list[Dia
             "DSJ207",
             f"the variable '{name}' has no value",
             variable.position,
-            f"give it: --var {name}=VALUE, {ENVIRON_PREFIX}{name}, --var-file, or a default",
+            f"give it: --var {name}=VALUE, {ENVIRON_PREFIX}{name}, or a default",
         )
         for name, variable in spec.variables.items()
         if name not in values

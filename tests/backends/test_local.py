@@ -282,6 +282,20 @@ def test_outputs_when_the_kernel_ends_after_the_last_cell_then_only_declared_one
     assert failure.message.endswith("the kernel ended after the last cell: it exited with code 5")
 
 
+def test_outputs_when_the_kernel_ends_while_it_says_much_that_nobody_reads_then_the_operation_ends(bench):
+    # It ends while its outputs are being read; what a thread prints meanwhile belongs to no cell.
+    source = (
+        "import os, threading, time\nclass Slow(list):\n    def __iter__(self):\n"
+        "        time.sleep(1); os._exit(5)\n"
+        "def talk():\n    while True: print('more', flush=True)\n"
+        "x = Slow([1]); threading.Thread(target=talk, daemon=True).start()"
+    )
+
+    failure = bench.run("a.ipynb", source, output_variable_names=("x",)).failure
+
+    assert failure.message.endswith("the kernel ended after the last cell: it exited with code 5")
+
+
 # Failures
 
 

@@ -359,7 +359,7 @@ def stored(server, backend, tmp_path):
 
 def test_poll_when_the_notebook_published_then_the_declared_outputs_are_there(stored, submission, server):
     running = stored({"auc": 0.9, "rows": [1, {"a": None}], "extra": 1})
-    assert running.capabilities == Capabilities(True, False, False, running.capabilities.looks)
+    assert running.capabilities == Capabilities(True, False, False, running.capabilities.looks, survives=True)
 
     submit(running, submission, output_variable_names=("auc", "rows", "forgotten"), input_variables={"A": "1"})
     seen = running.poll(OPERATION)
@@ -446,7 +446,7 @@ def test_capabilities_when_there_is_no_store_then_there_are_no_outputs(server, b
     server.on("POST", EXECUTE, succeeded())
     running = backend()
 
-    assert running.capabilities == Capabilities(False, False, False, running.capabilities.looks)
+    assert running.capabilities == Capabilities(False, False, False, running.capabilities.looks, survives=True)
     seen = submit(running, submission, output_variable_names=("auc",))
     assert (seen.failure, seen.outputs) == (None, None)
     assert server.asked[0].json["outputVariableNames"] == ["auc"]

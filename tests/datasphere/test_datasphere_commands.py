@@ -1,4 +1,4 @@
-"""`dsjobs open`, `dsjobs doctor` and once `dsjobs apply`, against a service on loopback."""
+"""`dsjobs open`, `dsjobs doctor`, and now and then `dsjobs apply` and its kin, against a service on loopback."""
 
 from __future__ import annotations
 
@@ -409,3 +409,68 @@ def test_apply_when_a_job_runs_on_the_service_then_it_succeeds_and_no_secret_is_
     assert b"DSJOBS_OUTPUTS_URL" not in left
     assert TOKEN.encode() not in left + out.encode() + err.encode()
     assert os.path.exists(folder / "outputs")
+
+
+# --- --iam-token ---
+
+FLAG = "t1.of-the-flag." + "f" * 86
+
+
+@pytest.fixture
+def accepts(folder, server):
+    """A job on the service, which takes it; nobody has said what becomes of it."""
+    server.on("POST", EXECUTE, operation(metadata={"projectId": PROJECT, "notebookId": "a.ipynb"}))
+    text = (folder / "jobs.yaml").read_text().replace("project: x,", "project: analytics,")
+    (folder / "jobs.yaml").write_text(text.replace("default_environment: local", "default_environment: prod"))
+
+
+def used_only_the_flag(folder, server):
+    """Whether every call so far had the token of the flag, and no file has it."""
+    left = b"".join(path.read_bytes() for path in (folder / ".dsjobs").rglob("*") if path.is_file())
+    return {asked.token for asked in server.asked} == {FLAG} and FLAG.encode() not in left
+
+
+def test_apply_and_retry_and_reproduce_when_a_token_is_given_by_a_flag_then_it_wins_and_is_kept_nowhere(
+    folder, server, accepts
+):
+    server.on("GET", OPERATIONS, operation(done=True, response={"executionStatus": "ERROR"}), succeeded())
+
+    codes = [
+        process(folder, *arguments, "--iam-token", FLAG, YC_IAM_TOKEN=TOKEN)[0]
+        for arguments in (["apply"], ["retry"], ["reproduce", "latest"])
+    ]
+
+    assert codes[:2] == [1, 0]
+    assert len(server.calls("POST", EXECUTE)) == 3
+    assert used_only_the_flag(folder, server)
+
+
+@pytest.mark.parametrize(
+    ("command", "end"),
+    [("resume", succeeded()), ("cancel", operation(done=True, error={"code": 1, "message": "cancelled"}))],
+)
+def test_resume_and_cancel_when_a_token_is_given_by_a_flag_then_it_wins(folder, server, accepts, command, end):
+    server.on("GET", OPERATIONS, operation())
+    server.on("GET", OPERATIONS + ":cancel", operation())
+    around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
+    left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", "--iam-token", FLAG]
+    with subprocess.Popen(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
+        deadline = time.monotonic() + 60
+        while not server.calls("GET", OPERATIONS) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        apply.terminate()
+        apply.communicate(timeout=60)
+    server.on("GET", OPERATIONS, end)
+
+    code, _, err = process(folder, command, "--iam-token", FLAG, YC_IAM_TOKEN=TOKEN)
+
+    assert code == 0, err
+    assert used_only_the_flag(folder, server)
+
+
+@pytest.mark.parametrize("name", ["apply", "resume", "retry", "cancel", "reproduce", "open", "doctor"])
+def test_help_when_a_command_takes_a_token_then_it_says_that_a_variable_is_safer(dsjobs, tmp_path, name):
+    _, out, _ = dsjobs(tmp_path, name, "--help")
+
+    assert "--iam-token TOKEN" in out
+    assert "Safer in the variable DSJOBS_IAM_TOKEN" in " ".join(out.split())

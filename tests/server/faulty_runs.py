@@ -23,12 +23,15 @@ SEED = 7
 
 class Apply:
     """`dsjobs apply` in the folder of a server, with the server's token unless there are other `credentials`; its records can
-    be read while it runs."""
+    be read while it runs. `defaults`: of the jobs."""
 
-    def __init__(self, folder: Path, address: str, jobs: Iterable[Made], *, at_once: int, **credentials: str) -> None:
+    def __init__(
+        self, folder: Path, address: str, jobs: Iterable[Made], *, at_once: int, defaults: Mapping[str, Any],
+        **credentials: str,
+    ) -> None:  # fmt: skip
         self.folder = folder
         write_notebook(folder / "p1" / "job.ipynb", NOTEBOOK)
-        (folder / "jobs.yaml").write_text(json.dumps(_job_file(address, folder / "store", jobs)))
+        (folder / "jobs.yaml").write_text(json.dumps(_job_file(address, folder / "store", jobs, defaults)))
         self.records: list[dict[str, Any]] = []
         self._errors = (folder / "stderr").open("w+")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("YC_", "DSJOBS_"))}
@@ -91,14 +94,14 @@ class Apply:
         }
 
 
-def _job_file(address: str, store: Path, jobs: Iterable[Made]) -> Mapping[str, Any]:
+def _job_file(address: str, store: Path, jobs: Iterable[Made], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     """JSON is YAML."""
     settings = {"endpoint": address, "output_store": f"file://{store}", "poll_interval": 0.1}
     environment = {"backend": "datasphere", "projects": {"p1": "p1"}, "settings": settings}
     return {
         "version": 1,
         "environments": {"served": environment},
-        "defaults": {"project": "p1"},
+        "defaults": {"project": "p1", **defaults},
         "jobs": [job.as_json() for job in jobs],
     }
 
@@ -110,10 +113,11 @@ def fault_options(*words: str) -> list[str]:
 
 def apply(
     server: Command, jobs: Sequence[Made], *, patience: float, stop: Callable[[Apply], None] | None = None,
-    at_once: int | None = None, **credentials: str,
+    at_once: int | None = None, defaults: Mapping[str, Any] | None = None, **credentials: str,
 ) -> tuple[Apply, int]:  # fmt: skip
     """A run that has ended, and its exit code. `stop` gets the run and stops it; `patience`: seconds, then it hangs."""
-    run = Apply(server.folder, server.client.address, jobs, at_once=at_once or len(jobs), **credentials)
+    at_once, defaults = at_once or len(jobs), defaults or {}
+    run = Apply(server.folder, server.client.address, jobs, at_once=at_once, defaults=defaults, **credentials)
     try:
         if stop is not None:
             stop(run)

@@ -2,8 +2,9 @@
 and nothing hangs. `test_faults_together.py` has all of them at once.
 
 What is right: faults on the way (refused, late, cut off, reset or odd answers, hidden polls, tokens that expire and can be
-renewed) change nothing. An operation that never ends goes on until the run is stopped, and is cancelled then, by the service's
-own word. An operation of which the service never says whether it succeeded is a failure of the backend, never a success.
+renewed) change nothing. An operation that never ends goes on until its time limit or a stop of the run, and is cancelled
+then, by the service's own word. An operation of which the service never says whether it succeeded is a failure of the backend,
+never a success.
 """
 
 from __future__ import annotations
@@ -75,6 +76,22 @@ def test_apply_when_operations_never_end_then_a_stop_cancels_them_and_the_others
     assert struck(run, words)
     assert code == 143, run.stderr
     check(run, server, due(struck(run, words)))
+
+
+def test_apply_when_no_operation_ever_ends_then_time_limits_cancel_each_and_no_job_ran_twice(command):
+    """How far a notebook comes within its time is not said: it may not even have begun."""
+    server = command(*fault_options("never-ends=1"))
+    jobs = [job for job in make_jobs(JOBS) if job.fate == "ok" and (job.need is None or job.number % 20 != 4)]
+
+    run, code = apply(server, jobs, patience=PATIENCE, defaults={"timeout": "2s"})
+
+    assert code == 1, run.stderr
+    ends = run.ends()
+    needy = {job.name for job in jobs if job.need}
+    assert {ends[name].status for name in needy} == {"skipped"}
+    assert {(end.status, end.failure) for name, end in ends.items() if name not in needy} == {("failed", "timeout")}
+    assert {operation["state"] for operation in operations_of(server.client)} == {"done"}
+    assert set(run.runs().values()) <= {1}
 
 
 def test_apply_when_a_given_token_expires_then_the_run_ends_and_says_so_and_no_job_ran_twice(command):

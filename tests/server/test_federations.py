@@ -164,4 +164,4 @@ def test_doctor_when_a_ci_job_has_an_id_token_then_it_gets_a_token_of_the_server
     )  # fmt: skip
     checks = {(line["topic"], line["name"]): line for line in json.loads(done.stdout)["checks"]}
     assert checks["credentials", "token"]["state"] == "ok", done.stdout
-    assert checks["project", "p1"]["state"] == "ok", done.stdout
+    assert checks["projects", "p1"]["state"] == "ok", done.stdout

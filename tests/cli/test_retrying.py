@@ -1,0 +1,110 @@
+"""`dsjobs retry`: what did not succeed runs again, what succeeded keeps what it gave; and the three bugs that dbt had with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from as_user import by_name, run, write_notebook, write_project
+
+from dsjobs.run import journal
+from dsjobs.run.manifest import fold
+
+JOBS = """\
+  - {name: load, notebook: count.ipynb, outputs: [total], inputs: {NAME: load, ALPHA: "{{ vars.alpha }}"}}
+  - {name: train, needs: [load], notebook: fails.ipynb, inputs: {NAME: train, TOTAL: "{{ needs.load.outputs.total }}"}}
+  - {name: report, needs: [train], notebook: count.ipynb, inputs: {NAME: report}}
+  - {name: last, needs: [report], notebook: count.ipynb, inputs: {NAME: last}}
+  - {name: apart, notebook: count.ipynb, inputs: {NAME: apart}}
+"""
+COUNT = "import os\nwith open('ran', 'a') as file: file.write(os.environ['NAME'] + '\\n')\ntotal = 41"
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A project whose job `train` has failed, so that two were skipped."""
+    project = write_project(tmp_path / "project", JOBS)
+    write_notebook(project / "notebooks" / "count.ipynb", COUNT)
+    write_notebook(project / "notebooks" / "fails.ipynb", COUNT, "assert os.path.exists('repaired')")
+    assert run("apply", "--var", "alpha=0.5", cwd=project).code == 1
+    return project
+
+
+def ran(project: Path) -> list[str]:
+    """The jobs whose notebook began, since the last time this was asked."""
+    path = project / "notebooks" / "ran"
+    names = sorted(path.read_text().split()) if path.exists() else []
+    path.unlink(missing_ok=True)
+    return names
+
+
+def latest(project: Path) -> dict[str, Any]:
+    return fold(journal.read(max(project.glob(".dsjobs/runs/*")) / "journal.jsonl"))
+
+
+def test_retry_when_a_job_failed_then_it_and_what_was_skipped_run_and_the_rest_does_not(project):
+    first = latest(project)["run"]["id"]
+    assert ran(project) == ["apart", "load", "train"]
+    (project / "notebooks" / "repaired").touch()
+
+    assert run("retry", cwd=project).code == 0
+
+    assert ran(project) == ["last", "report", "train"]
+    manifest = latest(project)
+    assert manifest["run"]["parent_run"] == first
+    jobs = by_name(manifest)
+    assert [jobs[name]["reused_from"] for name in ("load", "apart", "train")] == [first, first, None]
+    assert jobs["load"]["outputs"] == {"total": 41}
+    assert jobs["train"]["request"]["inputVariables"]["TOTAL"] == "41"
+
+
+def test_retry_when_a_retry_failed_then_the_next_one_knows_the_first_run(project):
+    first = latest(project)["run"]["id"]
+    assert run("retry", cwd=project).code == 1
+    second = latest(project)["run"]["id"]
+    ran(project)
+    (project / "notebooks" / "repaired").touch()
+
+    assert run("retry", cwd=project).code == 0
+
+    assert ran(project) == ["last", "report", "train"]
+    assert latest(project)["run"]["parent_run"] == second
+    assert by_name(latest(project))["load"]["reused_from"] == first
+
+
+def test_retry_when_everything_succeeded_then_nothing_runs(project):
+    (project / "notebooks" / "repaired").touch()
+    assert run("retry", cwd=project).code == 0
+    ran(project)
+    number = len(list(project.glob(".dsjobs/runs/*")))
+
+    ended = run("retry", cwd=project)
+
+    assert (ended.code, ran(project)) == (0, [])
+    assert "there is nothing to run again" in ended.out
+    assert len(list(project.glob(".dsjobs/runs/*"))) == number
+
+
+def test_retry_when_it_is_dry_then_it_says_why_and_what_is_different(project):
+    ended = run("retry", "-n", "--var", "alpha=0.25", cwd=project)
+
+    assert ended.code == 0
+    assert "train: failed (notebook) in run " in ended.err
+    assert "report: was skipped in run " in ended.err
+    assert "though inputs.ALPHA 0.5 → 0.25" in ended.out
+    assert len(list(project.glob(".dsjobs/runs/*"))) == 1
+
+
+def test_retry_when_variables_were_given_then_they_are_those_of_the_first_run(project):
+    run("retry", cwd=project)
+    assert latest(project)["variables"]["alpha"]["value"] == 0.5
+
+
+def test_retry_when_the_run_has_not_ended_then_says_how_to_go_on(project):
+    path = max(project.glob(".dsjobs/runs/*")) / "journal.jsonl"
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"\n", 0, -1) + 1])
+    ended = run("retry", cwd=project)
+    assert ended.code == 2
+    assert "has not ended" in ended.err and "dsjobs resume" in ended.err
