@@ -343,10 +343,11 @@ class PlannedJob:
 
 @dataclass(frozen=True, slots=True)
 class EarlierManifest:
-    """The manifest that a plan was made against: the latest run of its environment, or one from elsewhere, in the file `path`."""
+    """The manifest that a plan was made against: of the latest run of its environment, which is None where there was none yet,
+    or one from elsewhere, in the file `path`."""
 
-    run: str
-    digest: str
+    run: str | None
+    digest: str | None
     path: str | None = None
 
 

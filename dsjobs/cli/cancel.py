@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsjobs.cli import earlier, options
+from dsjobs.cli import earlier, guards, options
 from dsjobs.cli.console import Console
 from dsjobs.errors import UsageError
 from dsjobs.model import Status
@@ -18,13 +18,21 @@ from dsjobs.run.store import RunFolder
 @options.earlier_run
 @options.job_file
 @options.iam_token
+@options.yes
 @options.state_dir
 @options.output("text", "json", "jsonl")
 @options.chdir
 @options.color
 @options.quiet
 def command(
-    run: str, file: str | None, iam_token: str | None, state_dir: Path | None, output: str, color: str, quiet: bool
+    run: str,
+    file: str | None,
+    iam_token: str | None,
+    yes: bool,
+    state_dir: Path | None,
+    output: str,
+    color: str,
+    quiet: bool,
 ) -> int:
     """Ask for the end of RUN, the latest by default: nothing new starts, and what is in flight is cancelled.
 
@@ -35,6 +43,7 @@ def command(
     folder = earlier.folder(run, file, state_dir)
     holder = lock.held_by(folder.lock)
     if holder is not None:
+        guards.require_consent_for_run(console, folder, yes=yes)
         _ask(folder)
         console.answer(f"asked for its end: {holder}")
         console.progress(f"see what becomes of it: `dsjobs status {folder.path.name}`")
@@ -43,6 +52,7 @@ def command(
     if status != Status.RUNNING:
         console.answer(f"run {folder.path.name} has ended already ({status})")
         return 0
+    guards.require_consent_for_run(console, folder, yes=yes)
     from dsjobs.cli.running import Wishes, take_up
 
     ended = take_up(console, folder, wishes=Wishes(output=output, iam_token=iam_token), stop="dsjobs cancel")

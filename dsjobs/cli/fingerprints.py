@@ -45,10 +45,8 @@ def prepared(plan: Plan, base: Path, caching: Caching) -> Plan:
     wanted = {one.job.name for one in plan.jobs if one.job.cache and one.action == "run"}
     if caching.is_off or not wanted:
         return fingerprinted(plan, code)
-    if caching.earlier is not None:
-        found, against = _of_one(caching.earlier)
-    else:
-        found, against = _of_latest(caching.state or base / store.STATE_FOLDER, plan, wanted)
+    state = caching.state or base / store.STATE_FOLDER
+    found, against = _of_one(caching.earlier) if caching.earlier is not None else _of_latest(state, plan, wanted)
     return replace(with_cache(plan, code, found), earlier=against)
 
 
@@ -90,9 +88,9 @@ def manifest_of(found: ListedRun) -> Mapping[str, Any]:
     return store.load(found.folder)
 
 
-def _of_latest(state: Path, plan: Plan, wanted: set[str]) -> tuple[dict[str, Success], EarlierManifest | None]:
+def _of_latest(state: Path, plan: Plan, wanted: set[str]) -> tuple[dict[str, Success], EarlierManifest]:
     found: dict[str, Success] = {}
-    against = None
+    against: EarlierManifest | None = None
     for number, listed in enumerate(matching(state, plan)):
         if number == LOOK_BACK or not wanted - found.keys():
             break
@@ -104,7 +102,7 @@ def _of_latest(state: Path, plan: Plan, wanted: set[str]) -> tuple[dict[str, Suc
         for name, success in successes(manifest).items():
             if name in wanted and name not in found:
                 found[name] = replace(success, texts=_texts(success.past, listed.folder.path))
-    return found, against
+    return found, against or EarlierManifest(None, None)
 
 
 def _of_one(run: EarlierRun) -> tuple[dict[str, Success], EarlierManifest]:

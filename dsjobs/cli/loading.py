@@ -51,19 +51,19 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which jobs run: the selectors, and what is known of an earlier run. `earlier`: for the jobs of this plan, what selectors
-    ask of that run; `reused`: what the jobs that succeeded in it came to."""
+    """Which jobs run: the selectors, and what is known of an earlier run. `earlier`: for the jobs of this plan in an environment,
+    what selectors ask of that run; `reused`: what the jobs that succeeded in it came to."""
 
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
-    earlier: Callable[[Sequence[Job]], Earlier] | None = None
+    earlier: Callable[[Sequence[Job], Environment], Earlier] | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
 
     def selected(self, jobs: Sequence[Job], environment: Environment) -> frozenset[str] | None:
         """The names of the jobs that run; None for all."""
         if not self.select and not self.exclude:
             return None
-        earlier = self.earlier(jobs) if self.earlier else None
+        earlier = self.earlier(jobs, environment) if self.earlier else None
         return selected_jobs(jobs, self.select, self.exclude, projects=environment.projects, earlier=earlier)
 
 

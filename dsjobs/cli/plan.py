@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from dsjobs import __version__
-from dsjobs.cli import earlier, loading, options, saved_plans
+from dsjobs.cli import choosing, earlier, loading, options, saved_plans
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared
@@ -36,11 +36,16 @@ from dsjobs.spec.durations import written as duration
 @options.no_cache
 @options.state_dir
 @click.option(
-    "--out", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False), envvar="DSJOBS_OUT",
+    "--out",
+    metavar="PATH",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="DSJOBS_OUT",
     help="Save the plan: `dsjobs apply PATH` runs it, if nothing has changed until then.",
 )
 @click.option(
-    "--detailed-exitcode", is_flag=True, envvar="DSJOBS_DETAILED_EXITCODE",
+    "--detailed-exitcode",
+    is_flag=True,
+    envvar="DSJOBS_DETAILED_EXITCODE",
     help="Exit with 2 where something would run; 0 then means that nothing would.",
 )
 @options.output("text", "json")
@@ -70,8 +75,9 @@ def command(
     """
     console = Console(color=color, quiet=quiet)
     with loading.no_collections():
-        choice = Choice(select, exclude)
-        caching = Caching(state_dir, earlier.load(from_run, file, state_dir) if from_run else None, no_cache)
+        found = earlier.load(from_run, file, state_dir) if from_run else None
+        caching = Caching(state_dir, found, no_cache)
+        choice = choosing.choice(select, exclude, found, loading.find_file(file).absolute().parent)
         loaded, planned = make(
             console,
             file,

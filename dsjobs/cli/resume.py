@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsjobs.cli import earlier, options
+from dsjobs.cli import earlier, guards, options
 from dsjobs.cli.console import Console
 
 
@@ -18,6 +18,7 @@ from dsjobs.cli.console import Console
 @options.timeout
 @options.lock_timeout
 @options.iam_token
+@options.yes
 @options.state_dir
 @options.output("text", "json", "jsonl")
 @options.chdir
@@ -31,6 +32,7 @@ def command(
     timeout: float | None,
     lock_timeout: float,
     iam_token: str | None,
+    yes: bool,
     state_dir: Path | None,
     output: str,
     color: str,
@@ -45,4 +47,6 @@ def command(
 
     console = Console(color=color, quiet=quiet)
     wishes = Wishes(copy, output, False, on_interrupt, lock_timeout, timeout, iam_token)
-    return take_up(console, earlier.folder(run, file, state_dir), wishes=wishes).code
+    folder = earlier.folder(run, file, state_dir)
+    guards.require_consent_for_run(console, folder, yes=yes)
+    return take_up(console, folder, wishes=wishes).code

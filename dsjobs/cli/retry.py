@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from dsjobs.cli import earlier, loading, options
+from dsjobs.cli import earlier, guards, loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.plan import make, text
 from dsjobs.cli.repository import git_state
 from dsjobs.errors import UsageError
 from dsjobs.model import Plan, Status
+from dsjobs.plan.fingerprint import fingerprinted
 from dsjobs.plan.reuse import retried
 
 
@@ -31,6 +32,7 @@ from dsjobs.plan.reuse import retried
 @options.timeout
 @options.lock_timeout
 @options.iam_token
+@options.yes
 @options.state_dir
 @options.output("text", "json", "jsonl")
 @options.chdir
@@ -48,6 +50,7 @@ def command(
     timeout: float | None,
     lock_timeout: float,
     iam_token: str | None,
+    yes: bool,
     state_dir: Path | None,
     output: str,
     color: str,
@@ -71,7 +74,7 @@ def command(
     if planned.plan is None:
         raise refuse(console, planned.diagnostics, loaded.sources)
     console.diagnostics(planned.diagnostics, loaded.sources)
-    plan = retried(planned.plan, manifest)
+    plan = fingerprinted(retried(planned.plan, manifest))
     _show_work(console, plan, found.id)
     if dry_run:
         console.answer(text(plan))
@@ -79,6 +82,7 @@ def command(
     if not any(one.action == "run" for one in plan.jobs):
         console.answer(f"every job of run {found.id} succeeded: there is nothing to run again")
         return 0
+    guards.require_consent(console, plan, yes=yes)
     from dsjobs.cli.running import Wishes, start
 
     base = path.absolute().parent

@@ -25,6 +25,7 @@ from dsjobs.plan.fingerprint import fingerprinted, target
 from dsjobs.plan.saved import as_json, digest, from_json
 from dsjobs.run import store
 from dsjobs.spec import source
+from dsjobs.spec.precheck import compile_check
 
 VERSION = 1
 _HEAD = 4096
@@ -133,6 +134,8 @@ def _checked(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def _problem(path: Path, content: bytes, data: Any) -> str | None:
     """What in a plan its schema does not allow, with its place, or nothing."""
+    if compile_check(schemas.load("plan"))(data):
+        return None
     import jsonschema
 
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schemas.load("plan")).iter_errors(data))
@@ -164,12 +167,13 @@ def _file_changes(plan: Plan, folder: Path) -> Iterator[str]:
 
 
 def _code_changes(plan: Plan, base: Path) -> Iterator[str]:
-    """The notebooks that a job of the plan runs whose code is different."""
+    """The notebooks whose code is different, of jobs that run and of those that do not because it was the same."""
     code = read_code(base, plan)
     seen = set()
     for then, now in zip(plan.jobs, fingerprinted(plan, code).jobs, strict=True):
         name, before, after = target(then.job), then.fingerprint, now.fingerprint
-        if then.action != "run" or name in seen or before is None or after is None or before.code == after.code:
+        counts = then.action == "run" or (then.action == "reuse" and then.job.cache)
+        if not counts or name in seen or before is None or after is None or before.code == after.code:
             continue
         seen.add(name)
         why = changes(before, replace(before, cells=after.cells), Known(then.job, code=code.get(name)))
@@ -184,7 +188,8 @@ def _manifest_changes(plan: Plan, folder: Path, state: Path) -> Iterator[str]:
         return
     now = _manifest_at(folder / then.path) if then.path is not None else _latest(state, plan)
     if now is not None and now.run != then.run:
-        yield f"run {now.run} is newer than run {then.run}, against which it was made"
+        known = f"run {then.run}, against which it was made" if then.run else "it, which was made before there were any"
+        yield f"run {now.run} is newer than {known}"
     elif now is not None and now.digest != then.digest:
         yield f"run {then.run}, against which it was made, has gone on"
 

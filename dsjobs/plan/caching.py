@@ -62,7 +62,7 @@ def changed(plan: Plan, manifest: Manifest) -> dict[str, tuple[str, ...]]:
     A job is not changed by another one that it needs: `state:changed+` selects what needs those that are.
     """
     run, past = manifest["run"]["id"], {job["name"]: job for job in manifest["jobs"]}
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for planned in plan.jobs:
         then, now = past.get(planned.job.name), planned.fingerprint
         if then is None or not then.get("fingerprint"):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsjobs.model import Plan, Request, Status
-from dsjobs.plan.saved import job_as_json, plain
+from dsjobs.plan.saved import job_as_json, job_file_as_json, plain
 from dsjobs.run.outcome import Outcome
 
 SCHEMA_VERSION = 1
@@ -37,7 +37,7 @@ def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str)
         "parent_run": None,
         **run,
         "name": plan.name,
-        "job_file": {"path": plan.file, "digest": plan.digest},
+        "job_file": job_file_as_json(plan),
         "plan_digest": plan_digest,
         "environment": plan.environment,
         "backend": plan.backend,

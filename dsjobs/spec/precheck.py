@@ -101,6 +101,10 @@ def _enum(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Ch
     return lambda value: isinstance(value, str | int | float | bool) and (type(value), value) in allowed
 
 
+def _const(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _enum([argument], schema, inner)
+
+
 def _pattern(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
     search = ecma(argument).search
     return lambda value: not isinstance(value, str) or search(value) is not None
@@ -198,7 +202,7 @@ def _property_names(argument: Any, schema: Schema, inner: Callable[[Schema], Che
 def _additional(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
     """`properties` and `additionalProperties` in one pass over the mapping."""
     known = {name: inner(part) for name, part in schema.get("properties", {}).items()}
-    others = None if argument is False else inner(argument)
+    others = None if argument is False else inner({} if argument is True else argument)
 
     def check(value: Any) -> bool:
         if not isinstance(value, dict):
@@ -215,6 +219,7 @@ def _additional(argument: Any, schema: Schema, inner: Callable[[Schema], Check])
 _COMPILERS: dict[str, _Compiler] = {
     "type": _type,
     "enum": _enum,
+    "const": _const,
     "pattern": _pattern,
     "minLength": _min_length,
     "maxLength": _max_length,

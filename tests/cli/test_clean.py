@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -68,9 +70,7 @@ def test_clean_when_there_is_no_terminal_then_it_wants_yes(project):
     assert run("clean", "--keep", "3", cwd=project).code == 0
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "left"), [(b"y\n", 0, 1), (b"\n", 0, 3), (b"n\n", 0, 3), (b"\x03", 130, 3), (b"\x04", 130, 3)]
-)
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 1), (b"\n", 0, 3), (b"n\n", 0, 3), (b"\x03", 130, 3)])
 def test_clean_when_there_is_a_terminal_then_it_asks(project, answer, code, left):
     assert at_terminal(project, answer) == code
     assert len(ids(project)) == left
@@ -82,9 +82,10 @@ def at_terminal(project: Path, answer: bytes) -> int:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(project)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # where tests run in the background it is ignored
         os.execve(words[0], words, environment())
     shown = b""
-    while True:
+    while select.select([terminal], [], [], 60.0)[0]:
         try:
             content = os.read(terminal, 4096)
         except OSError:  # Linux: the other end is closed
@@ -95,7 +96,7 @@ def at_terminal(project: Path, answer: bytes) -> int:
         if b"remove 2 runs (" in shown and b"[y/N]: " in shown and answer:
             os.write(terminal, answer)
             answer = b""
-    os.close(terminal)
+    os.close(terminal)  # hangs up: a process that still waits ends by that
     assert not answer, shown
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 

@@ -96,7 +96,7 @@ class Apply:
 
 def _job_file(address: str, store: Path, jobs: Iterable[Made], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     """JSON is YAML."""
-    settings = {"endpoint": address, "output_store": f"file://{store}", "poll_interval": 0.1}
+    settings = {"endpoint": address, "output_store": f"file://{store}", "poll_interval": 0.1, "serialize_notebooks": False}
     environment = {"backend": "datasphere", "projects": {"p1": "p1"}, "settings": settings}
     return {
         "version": 1,
