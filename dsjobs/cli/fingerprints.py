@@ -43,11 +43,12 @@ def prepared(plan: Plan, base: Path, caching: Caching) -> Plan:
     """`plan` with fingerprints, where what has a cache and has not changed is reused. `base`: the job file's folder."""
     code = read_code(base, plan)
     wanted = {one.job.name for one in plan.jobs if one.job.cache and one.action == "run"}
-    if caching.is_off or not wanted:
+    if caching.earlier is None and (caching.is_off or not wanted):
         return fingerprinted(plan, code)
     state = caching.state or base / store.STATE_FOLDER
-    found, against = _of_one(caching.earlier) if caching.earlier is not None else _of_latest(state, plan, wanted)
-    return replace(with_cache(plan, code, found), earlier=against)
+    found, against = _of_one(caching.earlier) if caching.earlier else _of_latest(state, plan, wanted)
+    plan = replace(plan, earlier=against)
+    return fingerprinted(plan, code) if caching.is_off else with_cache(plan, code, found)
 
 
 def read_code(base: Path, plan: Plan) -> dict[Target, Code]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dsjobs.cli import earlier, options
+from dsjobs.cli import earlier, guards, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.earlier import EarlierRun
 from dsjobs.diagnostics import did_you_mean, has_errors
@@ -54,6 +54,7 @@ def _tolerances(ctx: click.Context, parameter: click.Parameter, values: tuple[st
 @options.timeout
 @options.lock_timeout
 @options.iam_token
+@options.yes
 @options.state_dir
 @options.output("text", "json")
 @options.chdir
@@ -70,6 +71,7 @@ def command(
     timeout: float | None,
     lock_timeout: float,
     iam_token: str | None,
+    yes: bool,
     state_dir: Path | None,
     output: str,
     color: str,
@@ -87,6 +89,7 @@ def command(
     _check(found.manifest, tolerances)
     intent = _intent(console, found, file, env)
     _guard(console, found, intent, is_forced=force)
+    guards.require_consent(console, intent.plan, yes=yes)
     state = state_dir or (found.folder.path.parents[1] if found.folder else intent.base / store.STATE_FOLDER)
     shown = output if output == "text" else "none"  # for programs the comparison alone is the answer
     wishes = Wishes(copy, shown, False, on_interrupt, lock_timeout, timeout, iam_token)
@@ -157,7 +160,7 @@ def _planned(console: Console, run: EarlierRun, file: str | None) -> tuple[Path,
     if environment is None:
         hint = "name the job file that it was made with by -f"
         raise UsageError(f"{spec.file} has no environment '{run.manifest['run']['environment']}'", hint=hint)
-    return path, reproduction.from_manifest(run.manifest, environment.settings)
+    return path, reproduction.from_manifest(run.manifest, environment)
 
 
 def _spec(console: Console, path: Path) -> Spec:

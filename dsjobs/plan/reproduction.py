@@ -30,11 +30,12 @@ def from_journal(records: Sequence[Record]) -> Plan:
 def _again(planned: PlannedJob, run: str) -> PlannedJob:
     if planned.action == "skip":
         return planned
-    return replace(planned, action="run", reasons=(f"reproduces run {run}",), reused=None)
+    # The fingerprint is of the code and the environment of then.
+    return replace(planned, action="run", reasons=(f"reproduces run {run}",), reused=None, fingerprint=None)
 
 
-def from_manifest(manifest: Manifest, settings: Mapping[str, Any]) -> Plan:
-    """A plan for what a manifest says that ran. `settings`: the environment's, which a manifest does not have."""
+def from_manifest(manifest: Manifest, environment: Environment) -> Plan:
+    """A plan for what a manifest says that ran, in `environment`, which has what a manifest does not say of its own."""
     run, jobs = manifest["run"], {job["name"]: job for job in manifest["jobs"]}
     order = start_order({name: job["needs"] for name, job in jobs.items()})
     return Plan(
@@ -43,7 +44,8 @@ def from_manifest(manifest: Manifest, settings: Mapping[str, Any]) -> Plan:
         digest=manifest["job_file"]["digest"],
         environment=run["environment"],
         backend=run["backend"],
-        settings=settings,
+        settings=environment.settings,
+        protected=environment.protected,
         variables={name: VariableValue(one["value"], one["layer"]) for name, one in manifest["variables"].items()},
         max_parallel=run["max_parallel"],
         jobs=tuple(_as_sent(jobs[name], jobs, run["id"]) for name in order),

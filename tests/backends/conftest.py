@@ -27,10 +27,13 @@ PATIENCE = 60
 
 
 class Bench:
-    """A backend, a folder for notebooks, and the operations that were started on it. `place`: the folder in its project."""
+    """A backend, a folder for notebooks, and the operations that were started on it. `make` gives a backend; `place`: the
+    folder in its project."""
 
-    def __init__(self, backend: Backend, folder: Path, project: str, place: str = "") -> None:
-        self.backend = backend
+    def __init__(self, make: Callable[[], Backend], folder: Path, project: str, place: str = "") -> None:
+        self._make = make
+        self._made = [make()]
+        self.backend = self._made[0]
         self.folder = folder
         self.project = project
         self.place = place
@@ -38,6 +41,15 @@ class Bench:
         self._news = threading.Condition()
         self._numbers = itertools.count()
         self._keys = uuid.uuid4()
+
+    def another(self) -> Backend:
+        """A backend that knows nothing of the first one's operations, as that of a later process."""
+        self._made.append(self._make())
+        return self._made[-1]
+
+    def close(self) -> None:
+        for backend in self._made:
+            backend.close()
 
     def write(self, name: str, *sources: str, **metadata: Any) -> Path:
         """A notebook with these code cells (and `tags`, in order, where a source is a pair)."""
@@ -129,9 +141,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     """A bench on the local backend."""
     folder = tmp_path / "project"
     folder.mkdir()
-    backend = create("local", tmp_path, {})
-    yield Bench(backend, folder, "project")
-    backend.close()
+    bench = Bench(lambda: create("local", tmp_path, {}), folder, "project")
+    yield bench
+    bench.close()
 
 
 @pytest.fixture
@@ -139,9 +151,9 @@ def usual_bench(tmp_path: Path) -> Iterator[Bench]:
     """A bench on the local backend whose kernels start the usual way, each in an interpreter of its own."""
     folder = tmp_path / "project"
     folder.mkdir()
-    backend = create("local", tmp_path, {"kernel_start": "usual"})
-    yield Bench(backend, folder, "project")
-    backend.close()
+    bench = Bench(lambda: create("local", tmp_path, {"kernel_start": "usual"}), folder, "project")
+    yield bench
+    bench.close()
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +175,9 @@ def served_bench(served: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder.mkdir()
     store = f"file://{tmp_path}/store"
     settings = {"endpoint": served.answer["address"], "output_store": store, "poll_interval": 0.05}
-    backend = create("datasphere", tmp_path, settings)
-    yield ServedBench(backend, folder, "p1", place)
-    backend.close()
+    bench = ServedBench(lambda: create("datasphere", tmp_path, settings), folder, "p1", place)
+    yield bench
+    bench.close()
 
 
 @pytest.fixture
@@ -175,12 +187,12 @@ def bench_with(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Bench]]:
     (tmp_path / "project").mkdir()
 
     def make(settings: dict[str, Any]) -> Bench:
-        benches.append(Bench(create("local", tmp_path, settings), tmp_path / "project", "project"))
+        benches.append(Bench(lambda: create("local", tmp_path, settings), tmp_path / "project", "project"))
         return benches[-1]
 
     yield make
     for bench in benches:
-        bench.backend.close()
+        bench.close()
 
 
 @pytest.fixture(name="until")

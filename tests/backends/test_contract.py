@@ -121,6 +121,35 @@ def test_poll_when_the_operation_is_unknown_then_trying_again_is_no_use(any_benc
     assert caught.value.retryable is False
 
 
+def test_poll_when_a_later_process_knows_only_the_id_then_it_finds_the_same_where_operations_survive(any_bench):
+    done = any_bench.run("ok.ipynb", "answer = 42", PUBLISH, output_variable_names=("answer",))
+    later = any_bench.another()
+
+    if any_bench.backend.capabilities.survives:
+        assert later.poll(done.id) == done
+    else:
+        with pytest.raises(BackendError) as caught:
+            later.poll(done.id)
+        assert caught.value.retryable is False
+
+
+def test_cancel_when_a_later_process_knows_only_the_id_then_the_operation_ends_where_operations_survive(
+    any_bench, until
+):
+    any_bench.write("long.ipynb", WAIT_FOR_EVER)
+    operation = any_bench.submit("long.ipynb")
+    assert until((any_bench.folder / "started").exists)
+    later = any_bench.another()
+
+    if any_bench.backend.capabilities.survives:
+        later.cancel(operation.id)
+        assert any_bench.wait(operation).cancelled
+    else:
+        with pytest.raises(BackendError):
+            later.cancel(operation.id)
+        assert not any_bench.backend.poll(operation.id).done
+
+
 def test_cancel_when_the_operation_is_unknown_then_it_is_an_error(any_bench):
     with pytest.raises(BackendError):
         any_bench.backend.cancel("no-such-operation")

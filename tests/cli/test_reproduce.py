@@ -26,6 +26,7 @@ JOBS = """\
 OTHERS = """\
   other: {backend: local, projects: {here: elsewhere}}
   without: {backend: local, projects: {there: elsewhere}}
+  guarded: {backend: local, projects: {here: elsewhere}, protected: true}
   bare: {backend: datasphere, projects: {here: bt1abcdefghijklmnopq}}
   prod:"""
 
@@ -144,6 +145,14 @@ def test_reproduce_when_the_commit_is_another_then_6(project):
     assert "it was of commit " in ended.err and ", and here is " in ended.err
     shutil.rmtree(project / ".git")
     assert ", and here is no git repository" in run("reproduce", "latest", cwd=project).err
+
+
+def test_reproduce_when_the_environment_is_protected_then_it_wants_yes(project):
+    arguments = ("reproduce", "latest", "-e", "guarded", "--tolerance", "score=1")
+    ended = run(*arguments, cwd=project)
+    assert (ended.code, ended.out, number_of_runs(project)) == (6, "", 1)
+    assert "environment 'guarded' is protected" in ended.err and "--yes" in ended.err
+    assert run(*arguments, "--yes", cwd=project).code == 0
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ def test_plan_when_there_is_a_journal_then_every_job_runs_as_it_was_planned():
 
 
 def test_plan_when_there_is_a_manifest_only_then_what_was_sent_is_sent_again():
-    plan = reproduction.from_manifest(manifest(outcome("b", needs=["a"]), outcome("a")), {"memory": "2GiB"})
+    plan = reproduction.from_manifest(
+        manifest(outcome("b", needs=["a"]), outcome("a")), environment("local", settings={"memory": "2GiB"})
+    )
     assert [planned.job.name for planned in plan.jobs] == ["a", "b"]
     job = plan.jobs[1].job
     assert job.request.input_variables == {"X": "1", "Y": "run-1"} and job.deferred_inputs == {}
@@ -74,19 +76,21 @@ def test_plan_when_there_is_a_manifest_only_then_what_was_sent_is_sent_again():
 
 def test_plan_when_a_job_did_not_run_then_it_stays_out():
     skipped = outcome("b", status="skipped", attempts=0, needs=["a"])
-    plan = reproduction.from_manifest(manifest(outcome("a", status="failed"), skipped), {})
+    plan = reproduction.from_manifest(manifest(outcome("a", status="failed"), skipped), environment("local"))
     assert actions(plan) == {"a": "run", "b": "skip"}
     assert plan.jobs[1].reasons == ("did not run in run run-1",)
 
 
 def test_plan_when_a_job_was_reused_then_it_is_reused_again():
-    plan = reproduction.from_manifest(manifest(outcome("a", attempts=0, reused_from="run-0")), {})
+    plan = reproduction.from_manifest(manifest(outcome("a", attempts=0, reused_from="run-0")), environment("local"))
     assert actions(plan) == {"a": "reuse"}
     assert plan.jobs[0].reused == Reused("run-0", {"auc": 1}, None)
 
 
 def test_plan_when_a_job_ran_after_a_failure_then_it_does_so_again():
-    plan = reproduction.from_manifest(manifest(outcome("a", status="failed"), outcome("b", needs=["a"])), {})
+    plan = reproduction.from_manifest(
+        manifest(outcome("a", status="failed"), outcome("b", needs=["a"])), environment("local")
+    )
     assert plan.jobs[1].job.run_if == "all_done"
 
 
@@ -94,7 +98,7 @@ OLD = environment("local", projects={"here": "notebooks", "too": "notebooks"}, c
 
 
 def move(request: Request, new: Environment, old: Environment = OLD) -> Request:
-    plan = reproduction.from_manifest(manifest(), {})
+    plan = reproduction.from_manifest(manifest(), environment("local"))
     job = planned("a", request=request)
     (moved,) = reproduction.moved(Plan(**{**_fields(plan), "jobs": (job,)}), old, new).jobs
     return moved.job.request
@@ -147,7 +151,7 @@ def test_move_when_the_file_names_what_only_the_new_environment_knows_then_is_th
 
 
 def test_move_when_a_job_does_not_run_then_it_need_not_be_there():
-    plan = reproduction.from_manifest(manifest(outcome("a", attempts=0, status="skipped")), {})
+    plan = reproduction.from_manifest(manifest(outcome("a", attempts=0, status="skipped")), environment("local"))
     new = environment(settings={"memory": "3GiB"})
     moved = reproduction.moved(plan, OLD, new)
     assert (moved.environment, moved.settings, actions(moved)) == ("other", {"memory": "3GiB"}, {"a": "skip"})

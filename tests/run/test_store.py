@@ -120,6 +120,15 @@ def test_read_manifest_when_one_value_is_wrong_then_it_is_named(state):
         store.read_manifest(other)
 
 
+def test_read_manifest_when_a_number_became_too_large_then_says_that_it_was_changed(state, tmp_path):
+    content = store.find(state).manifest.read_text()
+    assert '"duration": 0.0' in content
+    other = tmp_path / "other.json"
+    other.write_text(content.replace('"duration": 0.0', '"duration": 9e999', 1))
+    with pytest.raises(InvalidFileError, match="was changed after dsjobs wrote it"):
+        store.read_manifest(other)
+
+
 def test_read_manifest_when_it_cannot_be_read_then_says_why(tmp_path):
     with pytest.raises(InvalidFileError, match="cannot be read: No such file or directory"):
         store.read_manifest(tmp_path / "m.json")

@@ -59,16 +59,17 @@ class Apply:
         self._process.terminate()
 
     def wait(self, seconds: float) -> int:
-        """The exit code. A run that has not ended after so many seconds hangs, and is killed."""
-        try:
-            return self._process.wait(seconds)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._reader.join()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._errors.close()
+        """The exit code. A run that has not ended after so many seconds hangs."""
+        return self._process.wait(seconds)
+
+    def close(self) -> None:
+        """Kills what has not ended."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()
 
     def ended(self) -> set[str]:
         """The jobs whose end has been reported so far."""
@@ -96,7 +97,12 @@ class Apply:
 
 def _job_file(address: str, store: Path, jobs: Iterable[Made], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     """JSON is YAML."""
-    settings = {"endpoint": address, "output_store": f"file://{store}", "poll_interval": 0.1, "serialize_notebooks": False}
+    settings = {
+        "endpoint": address,
+        "output_store": f"file://{store}",
+        "poll_interval": 0.1,
+        "serialize_notebooks": False,
+    }
     environment = {"backend": "datasphere", "projects": {"p1": "p1"}, "settings": settings}
     return {
         "version": 1,
@@ -121,8 +127,9 @@ def apply(
     try:
         if stop is not None:
             stop(run)
-    finally:
         code = run.wait(patience)
+    finally:
+        run.close()
     assert "Traceback" not in run.stderr + "".join(server.stderr)
     return run, code
 
