@@ -163,7 +163,9 @@ def test_precheck_when_it_accepts_a_value_of_any_schema_jsonschema_accepts_it(
         assert not list(validator_class()(schema).iter_errors(value))
 
 
-@pytest.mark.parametrize("schema", [{"anyOf": []}, {"contains": {}}, {"not": {"type": "string"}}, {"items": {"if": {}}}])
+@pytest.mark.parametrize(
+    "schema", [{"anyOf": []}, {"contains": {}}, {"not": {"type": "string"}}, {"items": {"if": {}}}]
+)
 def test_precheck_when_a_keyword_is_unknown_refuses_the_schema(schema: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="the fast check"):
         compile_check(schema)
