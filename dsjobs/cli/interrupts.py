@@ -56,7 +56,9 @@ def handled(executor: Executor, on_interrupt: str | None, came: Interrupts) -> I
         else:
             _leave(number)
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    # Who started dsjobs with `nohup`, or in the background of a script, wants it to go on.
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield
     finally:

@@ -125,6 +125,27 @@ def test_signal_when_it_comes_twice_then_dsjobs_leaves_at_once(apply):
     assert run("status", cwd=applying.project).code == 0
 
 
+def test_signal_when_it_was_ignored_from_the_start_then_the_run_goes_on(tmp_path):
+    project = write_project(tmp_path / "project")
+    started = subprocess.Popen(
+        ["nohup", *command("apply", "-q")], cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    until(lambda: any(project.glob(".dsjobs/runs/*/lock")), "the run's folder")
+    started.send_signal(signal.SIGHUP)
+    out, _ = started.communicate(timeout=60)
+    run_of_it = manifest_of(project)["run"]
+    assert (run_of_it["status"], run_of_it["stopped"]) == ("succeeded", None), out
+
+
+def test_signal_when_the_terminal_is_closed_then_the_run_ends_in_order(apply):
+    applying = apply()
+    until(applying.has_started, "the notebook's start")
+    applying.process.send_signal(signal.SIGHUP)
+    assert applying.process.wait(60) == 129, applying.err
+    assert manifest_of(applying.project)["run"]["stopped"] == "SIGHUP"
+
+
 def test_signal_when_a_notebook_resists_then_it_is_killed(apply):
     applying = apply("stubborn", "-q")
     until(applying.has_started, "the notebook's start")
