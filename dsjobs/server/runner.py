@@ -184,7 +184,8 @@ class Runner:
         if is_struck and not run.cancel_requested and not self._is_stopping:
             run.is_held = True
             return
-        ended = replace(operation, cancelled=True) if run.is_held else operation
+        # What never ends was ended, also where its notebook came to its end just before.
+        ended = replace(operation, cancelled=True) if is_struck else operation
         result = outcomes.result(ended, cancel_requested=run.cancel_requested)
         self._end(run.operation_id, result, outcomes.record(operation))
 

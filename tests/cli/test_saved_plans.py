@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import nbformat
 import pytest
 from as_user import LOAD, TRAIN, Ended, manifest_of, run, write_notebook, write_project
 from held_schemas import problems_of
 
+from dsjobs import schemas
 from dsjobs.cli import main, saved_plans
 from dsjobs.errors import DsjobsError, GuardError, InvalidFileError
 from dsjobs.plan.saved import as_json, digest
 from dsjobs.run import journal, store
+from dsjobs.spec.precheck import compile_check
 
 PART = "jobs:\n  - {name: more, notebook: load.ipynb, project: notebooks, inputs: {REGION: x}}\n"
 
@@ -230,6 +233,33 @@ def test_saved_plan_when_it_is_edited_with_its_digest_then_its_schema_holds():
         Path("plan.json").write_text(json.dumps({**envelope, **less, "digest": digest(less)}))
         with pytest.raises(InvalidFileError, match=f"'{key}' is a required property"):
             saved_plans.read(Path("plan.json"), None)
+
+
+def test_saved_plan_when_the_fast_check_accepts_it_then_its_schema_does():
+    """With each of its values replaced by others, or removed, in turn."""
+    document = plan("--no-cache")
+    schema = schemas.load("plan")
+    accepts, validator = compile_check(schema), jsonschema.Draft202012Validator(schema)
+    assert accepts(document)
+    others = [None, 0, -1, True, "", "x", [], {}, [0], {"x": None}]
+    for container, key in [*places(document)]:
+        value = container[key]
+        for other in others:
+            container[key] = other
+            assert validator.is_valid(document) or not accepts(document), (key, other)
+        container[key] = value
+        if isinstance(container, dict):
+            del container[key]
+            assert validator.is_valid(document) or not accepts(document), key
+            container[key] = value
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place below a value: what it is in, and its key or index there; of a list the first two."""
+    keys = list(value) if isinstance(value, dict) else range(min(len(value), 2)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
 
 
 def test_saved_plan_when_it_is_of_another_version_then_6(capsys):
