@@ -96,9 +96,12 @@ def at_terminal(project: Path, answer: bytes) -> int:
         if b"remove 2 runs (" in shown and b"[y/N]: " in shown and answer:
             os.write(terminal, answer)
             answer = b""
-    os.close(terminal)  # hangs up: a process that still waits ends by that
-    assert not answer, shown
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if answer:
+        os.close(terminal)  # hangs up: a process that still waits ends by that
+        pytest.fail(f"it did not ask: {shown!r}")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    return code
 
 
 @pytest.mark.parametrize(
