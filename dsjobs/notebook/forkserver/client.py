@@ -40,6 +40,11 @@ class Kept:
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
+    def was_started(self) -> bool:
+        """Whether there ever was a process that could be the kernel."""
+        return self.pid is not None or self.exit_code is not None
+
+    @property
     def has_exited(self) -> bool:
         return self.exit_code is not None or self.is_gone
 

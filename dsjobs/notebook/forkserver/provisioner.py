@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
@@ -122,10 +123,13 @@ class KeptProvisioner(LocalProvisioner):
             if held.is_ready:
                 return held
             held.close()
-        try:
+        with suppress(OSError):
             kept = server.fork(request, streams)
-        except OSError:
-            self.reason = "the fork server has died"
-            return None
-        await kept.until(lambda: kept.is_ready or kept.has_exited)
-        return kept
+            await kept.until(lambda: kept.is_ready or kept.has_exited)
+            if kept.was_started:
+                return kept
+            # The server died with the order still in its socket.
+            kept.close()
+            server.has_died = True
+        self.reason = "the fork server has died"
+        return None
