@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dsjobs.backends.datasphere.connection  # noqa: F401 (imported by the first call; imports are start-up, as everybody's are)
 from dsjobs.backends.datasphere.backend import DataSphereBackend
 from dsjobs.backends.datasphere.settings import Settings
 from dsjobs.model import Job, Plan, PlannedJob, Request, Status

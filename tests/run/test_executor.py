@@ -526,7 +526,8 @@ def test_journal_when_its_file_may_not_grow_then_what_it_has_is_whole(tmp_path):
     submits = int(program.stdout.split()[-1])
     manifest = fold(journal.read(tmp_path / "journal.jsonl"))
     assert 0 < submits < 200
-    assert manifest["counts"]["succeeded"] + manifest["counts"].get("running", 0) == submits
+    # An intent may be the last thing that the file had room for: then it was not acted on.
+    assert manifest["counts"]["succeeded"] + manifest["counts"].get("running", 0) - submits in (0, 1)
     assert manifest["run"]["status"] == "running"
 
 

@@ -24,7 +24,8 @@ from made_jobs import due_ends, make_jobs
 from dsjobs.server import faults
 from dsjobs.server.faults import FAULTS
 
-JOBS = 24
+JOBS = 16
+"""The fewest that have every fate among them."""
 PATIENCE = 240
 """Seconds after which a run is taken to hang: many times what it takes."""
 

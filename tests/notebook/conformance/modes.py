@@ -105,8 +105,10 @@ def joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     for output in outputs:
         before = result[-1] if result else {}
-        if output["output_type"] == "stream" and output.get("name") == before.get("name"):
-            before["text"] = "".join(before["text"]) + "".join(output["text"])
+        if output["output_type"] == "stream":
+            output["text"] = "".join(output["text"])
+        if output["output_type"] == "stream" and output["name"] == before.get("name"):
+            before["text"] += output["text"]
         else:
             result.append(output)
     return result
