@@ -109,5 +109,5 @@ class Pace:
         if elapsed < low:
             return low - elapsed, 0.0
         if elapsed <= high:
-            return (high - low) / LOOKS, (high - low) / high
+            return (high - low) / LOOKS, (high - low) / (high + low)  # half of those in the window have ended
         return SHARE * elapsed, 1.0
