@@ -119,7 +119,7 @@ class Execution:
         order, host = self._order, self._host
         folder = order.target.notebook.path.parent
         self._is_waiting = True
-        await host.prepared()
+        await host.prepared(order.kernel)
         self._kernel = await host.waiting(order.kernel, folder=folder, environment=order.environment)
         self._is_waiting = False
         if self._kernel is None:

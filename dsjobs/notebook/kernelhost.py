@@ -9,12 +9,14 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from nbformat import v4
 
 from dsjobs.notebook.forkserver import choice
 from dsjobs.notebook.forkserver.client import ForkServer
@@ -66,6 +68,7 @@ class KernelHost:
         self._specs: dict[str, KernelSpec] = {}
         self._starts: Counter[str] = Counter()
         self._spares: dict[str, _Draft] = {}
+        self._forking: set[str] = set()  # the names of which the latest kernel was a fork
         self._pool = Pool(self._environ)
         self._context = zmq.asyncio.Context()
         # A kernel binds its sockets 0.4 s after we connect: retry each 10 ms rather than each 100 ms. No limit on waiting
@@ -73,13 +76,21 @@ class KernelHost:
         self._context.setsockopt(zmq.RECONNECT_IVL, 10)
         self._context.setsockopt(zmq.RCVHWM, 0)
         self._started = 0
+        self._is_warm = False
         self._kernels: set[Kernel] = set()
         self._endings: set[asyncio.Task[None]] = set()
 
-    async def prepared(self) -> None:
+    async def prepared(self, chosen: KernelChoice) -> None:
         """Waits for what kernels wait for, before there is one. May be cancelled."""
-        if self._server is not None:
-            await self._server.prepared()
+        if self._server is None:
+            return
+        if not self._is_warm:
+            self._is_warm = True
+            # What the first notebook would wait for later, while the server imports: a schema is compiled, IPython is found.
+            v4.new_output("stream")  # type: ignore[no-untyped-call]
+            with suppress(OSError):
+                await self._spec(chosen.name)
+        await self._server.prepared()
 
     async def waiting(self, chosen: KernelChoice, *, folder: Path, environment: Mapping[str, str]) -> Kernel | None:
         """A kernel that was started ahead, if there is one that a notebook there, with these variables, can have. May be
@@ -90,10 +101,15 @@ class KernelHost:
 
     async def start(self, chosen: KernelChoice, *, folder: Path, environment: Mapping[str, str]) -> Kernel:
         """A new kernel in `folder` with exactly these environment variables; it is not ready yet. Raises OSError."""
-        draft = self._spares.pop(chosen.name, None) or await self._draft(chosen.name, self._living_server())
+        name = chosen.name
+        spare = self._spares.pop(name, None)
+        if spare is not None and name in self._forking:
+            await self._hold(name)  # now, not when this one is ready: notebooks in a row then wait for none
+        draft = spare or await self._draft(name, self._living_server())
         await draft.launch(folder, environment)
         kernel = await self._connected(draft, Kernel)
-        self._starts[chosen.name] += 1
+        self._starts[name] += 1
+        (self._forking.add if kernel.start.way == "fork" else self._forking.discard)(name)
         return kernel
 
     async def lay_by(self, chosen: KernelChoice, kernel: Kernel) -> None:
@@ -104,9 +120,8 @@ class KernelHost:
             return
         reason = await self._obstacle(name)
         if reason is None:
-            if kernel.start.way == "fork" and name not in self._spares:
-                draft = self._spares[name] = await self._draft(name, self._living_server())
-                draft.hold()
+            if name in self._forking and name not in self._spares:
+                await self._hold(name)
         elif choice.pool_refusal(await self._spec(name)) is None:
             running = len(self._kernels) - self._pool.size
             for _ in range(self._pool.room(name, running)):
@@ -130,6 +145,11 @@ class KernelHost:
             self._server.close()
             self._server.wait(_CLOSE_SECONDS)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _hold(self, name: str) -> None:
+        """Has a fork made for a notebook still to come."""
+        draft = self._spares[name] = await self._draft(name, self._living_server())
+        draft.hold()
 
     async def _connected(self, draft: _Draft, kind: type[Kernel]) -> Kernel:
         try:

@@ -60,9 +60,12 @@ class Image:
         found out about variables and the working folder it finds out again."""
         if entry.is_configured(app):
             raise EOFError  # The user's configuration is code, which has run too early: the notebook gets a new fork.
+        shell = app.kernel.shell
+        _ = (
+            shell.display_formatter.formatters
+        )  # made when a value is shown for the first time, a tenth of what a cell takes
         self._enter(keeper.received(gate))
         gate.close()
-        shell = app.kernel.shell
         shell.init_environment()
         shell.starting_dir = os.getcwd()
         shell.history_manager.dir_hist[:] = [Path.cwd()]
