@@ -149,22 +149,55 @@ def run_id(project: Path) -> str:
     return folder.name
 
 
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own, mounted with these options where there is none yet, or mounted again."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        mounted = subprocess.run(command, capture_output=True, text=True)
+        if mounted.returncode != 0:
+            pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+        return folder
+
+    yield mount
+    if os.path.ismount(folder):
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_apply_when_the_disk_is_full_then_it_ends_with_a_clear_error_and_can_be_taken_up(tmp_path):
+def test_apply_when_the_disk_is_full_then_it_ends_with_a_clear_error_and_can_be_taken_up(tmp_path, disk):
     project = write_project(tmp_path / "project", LOAD + TRAIN)
-    state = tmp_path / "small"
-    state.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(state)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        filler = state / "filler"
-        filler.write_bytes(b"x" * (64 * 1024 - 5 * 4096))
-        ended = run("apply", "--state-dir", str(state), cwd=project)
-        assert ended.code == 4, ended.err
-        assert "the run cannot be written down: No space left on device" in ended.err and "dsjobs resume" in ended.err
-        filler.unlink()
-        ended = run("resume", "--state-dir", str(state), cwd=project)
-        assert ended.code in (0, 1), ended.err
-    finally:
-        subprocess.run(["umount", "-l", str(state)], check=True)
+    state = disk("size=64k")
+    filler = state / "filler"
+    filler.write_bytes(b"x" * (64 * 1024 - 5 * 4096))
+    ended = run("apply", "--state-dir", str(state), cwd=project)
+    assert ended.code == 4, ended.err
+    assert "the run cannot be written down: No space left on device" in ended.err and "dsjobs resume" in ended.err
+    filler.unlink()
+    ended = run("resume", "--state-dir", str(state), cwd=project)
+    assert ended.code in (0, 1), ended.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_commands_when_the_state_is_read_only_then_readers_read_and_writers_say_so(tmp_path, disk):
+    project = write_project(tmp_path / "project", LOAD + TRAIN)
+    state = disk("size=10m")
+    assert run("apply", "--state-dir", str(state), cwd=project).code == 0
+    unfinished = state / "runs" / "20200101-000000-aaaaaa"
+    shutil.copytree(next((state / "runs").iterdir()), unfinished)
+    lines = (unfinished / "journal.jsonl").read_text().splitlines(keepends=True)
+    (unfinished / "journal.jsonl").write_text("".join(lines[:-1]))
+    before = sorted(state.rglob("*"))
+    disk("remount,ro")
+
+    for command in (["status"], ["runs"], ["logs", "load"], ["diff", "latest", "latest"]):
+        ended = run(*command, "--state-dir", str(state), cwd=project)
+        assert ended.code == 0, (command, ended.err)
+    for command in (["apply"], ["resume", unfinished.name], ["reproduce", "latest"], ["clean", "--keep", "0", "--yes"]):
+        ended = run(*command, "--state-dir", str(state), cwd=project)
+        assert ended.code in (2, 4), (command, ended.code, ended.err)
+        assert "Read-only file system" in ended.err and "Traceback" not in ended.err, (command, ended.err)
+    assert sorted(state.rglob("*")) == before
