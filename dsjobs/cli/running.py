@@ -164,6 +164,7 @@ class _Made:
             fail_fast=wishes.fail_fast,
             durations=durations,
             recovered=recovered,
+            remark=console.progress,
         )
         try:
             with interrupts.handled(executor, wishes.on_interrupt, came):

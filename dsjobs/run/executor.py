@@ -38,6 +38,7 @@ from dsjobs.run.flights import Answer, CancelFailed, Clock, Detach, Flight, Look
 from dsjobs.run.outcome import Outcome, duration, judge, still_running
 from dsjobs.run.pace import Durations, Pace
 from dsjobs.run.recovery import Recovered
+from dsjobs.run.remarks import Remarks
 from dsjobs.run.requests import render_request, skip_reason
 from dsjobs.run.retries import next_delay
 from dsjobs.run.rules import ended_before, needs_of_run, rules_of, skipped_before
@@ -82,9 +83,11 @@ class Executor:
         fail_fast: bool = False,
         durations: Durations | None = None,
         recovered: Recovered | None = None,
+        remark: Callable[[str], None] | None = None,
     ) -> None:
         """`log` gets every record before it is acted on; `listeners` after that, in the given order. `durations`: how long
-        the same notebooks took in earlier runs (`kind` names them). `recovered`: the run goes on where its journal ends."""
+        the same notebooks took in earlier runs (`kind` names them). `recovered`: the run goes on where its journal ends.
+        `remark` is told of what fails on the way and is tried again."""
         self._plan = plan
         self._backend = backend
         self._log = log
@@ -97,6 +100,7 @@ class Executor:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
         self._timers = Timers(clock.ticks)
+        self._remarks = Remarks(remark, clock.ticks)
         pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
         self._dispatch = Dispatch(
             backend, context.folder, self._workers, self._timers, pace, post=self._inbox.put, ticks=clock.ticks
@@ -313,6 +317,7 @@ class Executor:
             job = self._jobs[flight.job]
             self._finish(flight, judge(operation, job.outputs, cancelling=flight.cancelling, timeout=job.timeout), turn)
             return
+        self._remarks.looked(flight.job)
         flight.hint = operation.poll_after
         turn.actions.append(
             lambda: self._dispatch.poll(flight) if flight.look_again else self._dispatch.watch(flight.job)
@@ -322,6 +327,7 @@ class Executor:
         if verb == "submit":
             self._submit_failed(flight, error, turn)
         elif error.retryable:
+            self._remarks.look_failed(flight.job, error)
             turn.actions.append(lambda: self._dispatch.watch(flight.job))
         else:
             self._fail(flight, f"the job could not be watched: {error}", error.hint, turn)
@@ -336,6 +342,7 @@ class Executor:
         if stop is not None and stop.cancel:
             self._give_up(flight, turn)
             return
+        self._remarks.submit_failed(flight.job, error)
         turn.actions.append(lambda: self._dispatch.submit_later(flight))
 
     def _give_up(self, flight: Flight, turn: Turn) -> None:

@@ -474,3 +474,17 @@ def test_help_when_a_command_takes_a_token_then_it_says_that_a_variable_is_safer
 
     assert "--iam-token TOKEN" in out
     assert "Safer in the variable DSJOBS_IAM_TOKEN" in " ".join(out.split())
+
+
+def test_apply_when_nobody_answers_then_it_says_so_long_before_it_gives_up(folder):
+    text = re.sub(r'"http://[^"]*"', '"http://127.0.0.1:9"', (folder / "jobs.yaml").read_text())
+    (folder / "jobs.yaml").write_text(text.replace("project: x", "project: other"))
+    around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY), "YC_IAM_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "dsjobs", "apply", "-e", "prod"]
+    with subprocess.Popen(command, cwd=folder, env=around, stderr=subprocess.PIPE, text=True) as run:
+        said = next(line for line in run.stderr if "not submitted" in line)
+        run.terminate()
+        run.stderr.read()
+
+    assert said.startswith("a is not submitted yet, trying again: ") and "Connection refused" in said
+    assert run.returncode == 143
