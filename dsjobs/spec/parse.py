@@ -117,7 +117,7 @@ def _default_hint(written: MarkedMap) -> str | None:
 def _type_of(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
-    names = {int: "integer", float: "number", str: "string", MarkedList: "array"}
+    names = {int: "number", float: "number", str: "string", MarkedList: "array"}
     return names.get(type(value), "object")
 
 
