@@ -113,6 +113,7 @@ class Spec:
     jobs: tuple[JobFields, ...]
     pools: Mapping[str, int] = field(default_factory=dict)
     includes: Mapping[str, str] = field(default_factory=dict)
+    pool_places: Mapping[str, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

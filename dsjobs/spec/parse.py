@@ -57,6 +57,7 @@ def parse(
         max_parallel=_whole(data.get("max_parallel")),
         jobs=jobs,
         pools={name: int(places) for name, places in data.get("pools", {}).items()},
+        pool_places={name: data["pools"].value_position(name) for name in data.get("pools", ())},
     )
     problems += _unknown_pools(spec, data)
     return spec, problems
