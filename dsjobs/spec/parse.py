@@ -44,6 +44,7 @@ def parse(
     reader = FieldsReader(problems)
     environments = _environments(data, variables, reader)
     jobs = tuple(_jobs(data, reader))
+    pools = data.get("pools", _nothing(data))
     spec = Spec(
         name=data.get("name", stem),
         description=data.get("description", ""),
@@ -56,8 +57,8 @@ def parse(
         defaults=reader.read(data.get("defaults", _nothing(data))),
         max_parallel=_whole(data.get("max_parallel")),
         jobs=jobs,
-        pools={name: int(places) for name, places in data.get("pools", {}).items()},
-        pool_places={name: data["pools"].value_position(name) for name in data.get("pools", ())},
+        pools={name: int(places) for name, places in pools.items()},
+        pool_places=dict(zip(pools, (position for _, position in pools.positioned()), strict=True)),
     )
     problems += _unknown_pools(spec, data)
     return spec, problems
