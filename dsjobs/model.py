@@ -10,7 +10,8 @@ from typing import Any, Literal
 from dsjobs.marks import MarkedMap, Position
 
 Contract = Mapping[str, Any]
-"""What an output must look like: a JSON Schema (draft 2020-12); empty for anything."""
+"""What an output must look like: a JSON Schema (draft 2020-12); empty for anything. With `severity: warn` beside its keywords, a
+value that is not so is said, and is no failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Spec:
     jobs: tuple[JobFields, ...]
     pools: Mapping[str, int] = field(default_factory=dict)
     includes: Mapping[str, str] = field(default_factory=dict)
+    pool_places: Mapping[str, Position] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,29 +304,52 @@ Action = Literal["run", "skip", "reuse"]
 
 
 @dataclass(frozen=True, slots=True)
+class OutputWarning:
+    """An output that is not what its contract promises, where the contract says `severity: warn`."""
+
+    output: str
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of the plan, the journal and the manifest."""
+        return {"output": self.output, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
 class Reused:
-    """What a job came to in an earlier run, which stands: the run's ID, its outputs, where the executed notebook lies, and the
-    fingerprint that it had then."""
+    """What a job came to in an earlier run, which stands: the run's ID, its outputs, where the executed notebook lies, the
+    fingerprint that it had then, and what was wrong with outputs whose contracts only warn."""
 
     run: str
     outputs: Mapping[str, Any] | None
     notebook: Mapping[str, Any] | None = None
     fingerprint: Fingerprint | None = None
+    warnings: tuple[OutputWarning, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The shape of the plan, the journal and the manifest."""
-        written = {
+        written: dict[str, Any] = {
             "run": self.run,
             "outputs": dict(self.outputs) if self.outputs is not None else None,
             "notebook": dict(self.notebook) if self.notebook is not None else None,
         }
-        return written if self.fingerprint is None else {**written, "fingerprint": self.fingerprint.as_json()}
+        if self.fingerprint is not None:
+            written["fingerprint"] = self.fingerprint.as_json()
+        if self.warnings:
+            written["warnings"] = [warning.as_json() for warning in self.warnings]
+        return written
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reused:
         """What `as_json` wrote."""
         fingerprint = data.get("fingerprint")
-        return cls(**{**data, "fingerprint": Fingerprint.from_json(fingerprint) if fingerprint else None})
+        return cls(
+            data["run"],
+            data["outputs"],
+            data["notebook"],
+            Fingerprint.from_json(fingerprint) if fingerprint else None,
+            tuple(OutputWarning(**warning) for warning in data.get("warnings", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,12 +476,21 @@ class KernelStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """Why a declared output has no value, and what to do about it."""
+
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One look at a submitted job. Until `done`, only `id` and `poll_after` mean anything.
 
     `poll_after`: seconds to wait before the next look, where the backend gave a hint. `cancelled`: it ended because it was
-    asked to. `outputs`: what was read, None where the backend cannot return any. `kernel_start`: how the kernel was started,
-    where the backend starts one itself and came so far. Times are seconds since the epoch.
+    asked to. `outputs`: what was read, None where the backend cannot return any; `unread`: by name those that could not be,
+    where the failure is about nothing else. `kernel_start`: how the kernel was started, where the backend starts one itself and
+    came so far. Times are seconds since the epoch.
     """
 
     id: str
@@ -464,6 +498,7 @@ class Operation:
     failure: Failure | None = None
     cancelled: bool = False
     outputs: Mapping[str, Any] | None = None
+    unread: Mapping[str, Unread] = field(default_factory=dict)
     executed: ExecutedNotebook | None = None
     kernel_start: KernelStart | None = None
     started_at: float | None = None

@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"marks"},
     "schemas": set(),
     "files": set(),
+    "explanations": {"diagnostics"},
     "spec": LEAVES,
     "plan": LEAVES | {"spec"},
     "run": ROOT | {"plan", "spec", "backends.protocol"},
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publish": ROOT | {"notebook"},
     "backends": ROOT | {"notebook", "publish"},
     "server": ROOT | {"backends", "notebook"},
-    "cli": ROOT | {"backends", "notebook", "plan", "publish", "reports", "run", "server", "spec"},
+    "cli": ROOT | {"backends", "explanations", "notebook", "plan", "publish", "reports", "run", "server", "spec"},
     "": {"publish"},
     "__main__": {"cli"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,15 @@ import pytest
 from dsjobs.diagnostics import CODES
 
 REPOSITORY = Path(__file__).parents[1]
-SOURCES = [path for path in sorted((REPOSITORY / "dsjobs").rglob("*.py")) if path.name != "diagnostics.py"]
-TESTS = [
+SOURCES = (*(path for path in sorted((REPOSITORY / "dsjobs").rglob("*.py")) if path.name != "diagnostics.py"),)
+TESTS = (
     *sorted((REPOSITORY / "tests").rglob("*.expected")),
     *(path for path in sorted((REPOSITORY / "tests").rglob("*.py")) if path != Path(__file__)),
-]
+)
 
 
-def codes_in(paths: list[Path]) -> set[str]:
+@cache
+def codes_in(paths: tuple[Path, ...]) -> set[str]:
     return {code for path in paths for code in re.findall(r"\bDSJ\d{3}\b", path.read_text(encoding="utf-8"))}
 
 

@@ -135,6 +135,8 @@ def test_wheel_when_built_then_has_only_what_belongs_to_it(built):
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"dsjobs", f"dsjobs-{__version__}.dist-info"}
     assert {f"dsjobs/_schemas/{name}.v1.json" for name in schemas.NAMES} <= set(names)
+    explained = {path.name for path in (REPOSITORY / "dsjobs" / "explanations").glob("*.md")}
+    assert {name.rpartition("/")[2] for name in names if name.endswith(".md")} == explained
     assert not [name for name in names if "__pycache__" in name or ".dsjobs" in name or "checkpoint" in name]
 
 

@@ -173,6 +173,7 @@ class LocalBackend:
         return replace(
             _ended(run, problem or execution.failure),
             outputs=None if run.is_cancelled else execution.outputs,
+            unread={} if run.is_cancelled or problem else execution.unread,
             executed=ExecutedNotebook(None if path is None or problem else str(path), digest),
         )
 

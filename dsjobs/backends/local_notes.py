@@ -15,7 +15,7 @@ from typing import Any
 
 from dsjobs.errors import BackendError
 from dsjobs.files import write_atomically
-from dsjobs.model import ExecutedNotebook, Failure, KernelStart, Operation
+from dsjobs.model import ExecutedNotebook, Failure, KernelStart, Operation, Unread
 
 LOST = Failure(
     "lost",
@@ -71,6 +71,7 @@ def _as_json(operation: Operation) -> dict[str, Any]:
         "failure": operation.failure.as_json() if operation.failure is not None else None,
         "cancelled": operation.cancelled,
         "outputs": dict(operation.outputs) if operation.outputs is not None else None,
+        "unread": {name: [one.message, one.hint] for name, one in operation.unread.items()},
         "executed": [executed.path, executed.code_digest] if executed is not None else None,
         "kernel_start": [start.way, start.reason] if start is not None else None,
         "started_at": operation.started_at,
@@ -85,6 +86,7 @@ def _from_json(data: dict[str, Any], operation_id: str) -> Operation:
         failure=Failure.from_json(data["failure"]) if data["failure"] is not None else None,
         cancelled=data["cancelled"],
         outputs=data["outputs"],
+        unread={name: Unread(*one) for name, one in data["unread"].items()},
         executed=ExecutedNotebook(*data["executed"]) if data["executed"] is not None else None,
         started_at=data["started_at"],
         finished_at=data["finished_at"],

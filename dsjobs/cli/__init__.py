@@ -27,6 +27,7 @@ COMMANDS = {
     "clean": "Remove the folders of old runs.",
     "open": "Open a project's web interface.",
     "serve": "Serve the DataSphere API on this machine.",
+    "explain": "Say what a diagnostic means, or where a value comes from.",
     "schema": "Print a JSON Schema.",
     "doctor": "Show which credentials, projects, kernels and packages are there.",
 }

@@ -88,7 +88,7 @@ class Progress:
         line = f"{self._status(record['status'])}{record['job']}{took}"
         if job["failure"] and record["status"] == "failed":
             line += f": {job['failure']['message']}"
-        return line
+        return "; warning: ".join([line, *(warning["message"] for warning in job["warnings"])])
 
     def _heartbeat(self) -> str:
         jobs = self._fold.jobs.values()

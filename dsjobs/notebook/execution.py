@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode, v4
 
-from dsjobs.model import Failure, KernelStart
+from dsjobs.model import Failure, KernelStart, Unread
 from dsjobs.notebook import failures, outputs
 from dsjobs.notebook.cells import Target
 from dsjobs.notebook.kernelhost import KernelHost
@@ -42,14 +42,15 @@ class Order:
 class Execution:
     """One run of one notebook. Belongs to one event loop.
 
-    After `run`: `node` is the executed notebook, however far it came; `failure` says why it failed; `outputs` are there
-    when it did not; `is_cancelled` says that it ended because `cancel` was called.
+    After `run`: `node` is the executed notebook, however far it came; `failure` says why it failed; `outputs` are there when its
+    cells did not fail, but those that are `unread`; `is_cancelled` says that it ended because `cancel` was called.
     """
 
     def __init__(self, order: Order, host: KernelHost) -> None:
         self.node = _blank(order.target)
         self.failure: Failure | None = None
         self.outputs: Mapping[str, Any] | None = None
+        self.unread: Mapping[str, Unread] = {}
         self._order = order
         self._host = host
         self._kernel: Kernel | None = None
@@ -77,7 +78,7 @@ class Execution:
         """Runs the notebook to its end. The kernel lives on until `farewell`."""
         if not self._order.kernel.is_python and self._order.output_names:
             why = f"its kernel '{self._order.kernel.name}' is not a Python kernel"
-            self.failure = outputs.unreadable(self._order.output_names, why)
+            self.failure = outputs.unreadable(self._order.output_names, why).failure
             return
         if self._stop.is_set():
             return
@@ -168,7 +169,7 @@ class Execution:
     async def _settle(self, kernel: Kernel) -> None:
         """One last request to a Python kernel: its outputs, if it has not failed, and what makes it ready to end."""
         names = () if self.failure else self._order.output_names
-        read: Mapping[str, Any] | Failure = {}
+        read = outputs.Outputs({})
         if self._order.kernel.is_python:
             request = kernel.client.execute(**outputs.question(names))
             try:
@@ -177,10 +178,10 @@ class Execution:
                 read = outputs.unreadable(
                     names, f"the kernel ended after the last cell: {failures.death(death.exit_code)[0]}"
                 )
-        if names and isinstance(read, Failure):
-            self.failure = read
+        if names:
+            self.failure, self.outputs, self.unread = read.failure, read.values, read.unread
         elif self.failure is None:
-            self.outputs = {} if isinstance(read, Failure) else read
+            self.outputs = {}
 
     async def _bring_to_end(self, work: asyncio.Task[None]) -> None:
         """Makes the kernel stop by ever stronger means, until `work` has ended because of it."""

@@ -54,12 +54,14 @@ def from_manifest(manifest: Manifest, environment: Environment) -> Plan:
 
 def _as_sent(written: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], run: str) -> PlannedJob:
     request = Request.from_json(written["request"])
+    warned = {warning["output"] for warning in written.get("warnings", ())}
     job = Job(
         name=written["name"],
         description="",
         request=request,
         deferred_inputs={},
-        outputs={name: {} for name in request.output_variable_names},
+        # A manifest has no contracts; an output that was only warned of may be missing again.
+        outputs={name: {"severity": "warn"} if name in warned else {} for name in request.output_variable_names},
         needs=tuple(written["needs"]),
     )
     if written["reused_from"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dsjobs.model import Fingerprint, Job, Plan, PlannedJob, Reused, Status
+from dsjobs.model import Fingerprint, Job, OutputWarning, Plan, PlannedJob, Reused, Status
 
 Manifest = Mapping[str, Any]
 
@@ -58,6 +58,7 @@ def reused(past: Mapping[str, Any], run_id: str) -> Reused:
         past["outputs"],
         past["notebook"],
         Fingerprint.from_json(fingerprint) if fingerprint else None,
+        tuple(OutputWarning(**warning) for warning in past.get("warnings", ())),
     )
 
 

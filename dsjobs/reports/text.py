@@ -25,6 +25,8 @@ def table(manifest: Manifest, show: Show = str, *, state: str | None = None, arg
     for job in manifest["jobs"]:
         if job["failure"]:
             lines += ["", *failure_lines(job)]
+    warned = [f"{job['name']}: warning: {one['message']}" for job in manifest["jobs"] for one in _warnings(job)]
+    lines += ["", *warned] if warned else []
     last = summary(manifest)
     verb = next_verb(state or _state(run))
     if verb is not None:
@@ -139,10 +141,18 @@ _ORDER = ("failed", "cancelled", "skipped", "running", "pending", "succeeded")
 
 
 def summary(manifest: Manifest) -> str:
-    """One line: how many of each status, and how long it took."""
+    """One line: how many of each status, how many warnings, and how long it took."""
     run = manifest["run"]
+    warnings = sum(len(_warnings(job)) for job in manifest["jobs"])
+    warned = f", {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
     took = f" in {duration(run['duration'])}" if run["duration"] is not None else ", not finished"
-    return counted(manifest["counts"]) + took
+    return counted(manifest["counts"]) + warned + took
+
+
+def _warnings(job: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What is wrong with outputs whose contracts only warn; manifests of early versions do not say."""
+    warnings: Sequence[Mapping[str, Any]] = job.get("warnings", ())
+    return warnings
 
 
 def counted(counts: Mapping[str, int]) -> str:

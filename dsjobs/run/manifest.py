@@ -141,6 +141,7 @@ class Fold:
             "duration": None,
             "outputs": reused.get("outputs"),
             "failure": None,
+            "warnings": reused.get("warnings", []),
             "notebook": reused.get("notebook"),
             "kernel_start": None,
             "attempts": [],
@@ -156,7 +157,7 @@ class Fold:
         job["status"] = Status.RUNNING.value
         job["request"] = record["request"]
         job["started_at"] = record["at"]
-        job.update(failure=None, outputs=None)
+        job.update(failure=None, outputs=None, warnings=[])
         job["attempts"].append(
             {
                 "number": record["attempt"],
@@ -204,6 +205,7 @@ class Fold:
             status=record["status"],
             outputs=record["outputs"],
             failure=failure,
+            warnings=record.get("warnings", []),
             notebook=record.get("notebook"),
             kernel_start=record.get("kernel_start"),
             started_at=record.get("started_at") or job["started_at"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsjobs.model import Contract, ExecutedNotebook, Failure, KernelStart, Operation, Status
-from dsjobs.spec.contracts import violations
+from dsjobs.model import Contract, ExecutedNotebook, Failure, KernelStart, Operation, OutputWarning, Status
+from dsjobs.spec.contracts import only_warns, schema_of, violations
 from dsjobs.spec.durations import written
 
 TIMEOUT_HINT = "give it more time with the job's `timeout`"
@@ -15,7 +15,8 @@ TIMEOUT_HINT = "give it more time with the job's `timeout`"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of an attempt. `outputs` is None where the backend returns none. Times are seconds since the epoch."""
+    """The end of an attempt. `outputs` is None where the backend returns none; `warnings`: what is wrong with those whose
+    contracts say `severity: warn`. Times are seconds since the epoch."""
 
     status: Status
     failure: Failure | None = None
@@ -24,6 +25,7 @@ class Outcome:
     started_at: float | None = None
     finished_at: float | None = None
     kernel_start: KernelStart | None = None
+    warnings: tuple[OutputWarning, ...] = ()
 
 
 def judge(
@@ -33,12 +35,14 @@ def judge(
     cancelling: str | None = None,
     timeout: float | None = None,
 ) -> Outcome:
-    """The outcome of a done operation. A notebook that ran but broke a contract has failed; its outputs are kept.
+    """The outcome of a done operation. A notebook that ran but broke a contract has failed, unless the contract only warns; its
+    outputs are kept.
 
     `cancelling`: why it was asked to end, if it was; `timeout`: seconds that it might take. One that ended before the
     request arrived is what it is.
     """
     failure = operation.failure
+    warnings: tuple[OutputWarning, ...] = ()
     # A process that took the run up again has not asked itself, so its backend cannot know.
     was_cancelled = operation.cancelled or (
         cancelling is not None and failure is not None and failure.kind == "aborted"
@@ -48,10 +52,8 @@ def judge(
         status = Status.FAILED
     elif was_cancelled:
         failure, status = None, Status.CANCELLED
-    elif failure is None and operation.outputs is not None:
-        failure = _contract_failure(operation.outputs, contracts)
-        status = Status.FAILED if failure else Status.SUCCEEDED
     else:
+        failure, warnings = _held(operation, contracts)
         status = Status.FAILED if failure else Status.SUCCEEDED
     return Outcome(
         status,
@@ -61,6 +63,7 @@ def judge(
         operation.started_at,
         operation.finished_at,
         operation.kernel_start,
+        warnings,
     )
 
 
@@ -79,28 +82,53 @@ def duration(outcome: Outcome) -> float | None:
     return max(0.0, outcome.finished_at - outcome.started_at)
 
 
-def _contract_failure(outputs: Mapping[str, Any], contracts: Mapping[str, Contract]) -> Failure | None:
-    broken = list(_broken(outputs, contracts))
-    if not broken:
-        return None
-    hint = "the notebook ran to its end; its outputs are not what the job file promises"
-    return Failure("contract", "; ".join(broken), hint)
+Held = tuple[Failure | None, tuple[OutputWarning, ...]]
 
 
-def _broken(outputs: Mapping[str, Any], contracts: Mapping[str, Contract]) -> Iterator[str]:
+def _held(operation: Operation, contracts: Mapping[str, Contract]) -> Held:
+    """What is wrong with an operation that was not cancelled: a failure, and what outputs whose contracts only warn lack."""
+    failure = operation.failure
+    if failure is None or operation.unread:
+        return (failure, ()) if operation.outputs is None else _held_outputs(operation, operation.outputs, contracts)
+    if failure.kind == "contract" and contracts and all(map(only_warns, contracts.values())):
+        return None, tuple(OutputWarning(name, failure.message) for name in contracts)  # nothing could be read
+    return failure, ()
+
+
+def _held_outputs(operation: Operation, outputs: Mapping[str, Any], contracts: Mapping[str, Contract]) -> Held:
+    """One failure with everything that is wrong with the outputs, and what is wrong with those whose contracts only warn."""
+    broken: list[str] = []
+    hints: list[str] = []
+    warnings: list[OutputWarning] = []
     for name, contract in contracts.items():
-        if name not in outputs:
-            yield f"output '{name}' was not assigned"
+        unread = operation.unread.get(name)
+        found = [unread.message] if unread is not None else _broken(name, contract, outputs)
+        if only_warns(contract):
+            warnings += [OutputWarning(name, message) for message in found]
             continue
-        for where, message in _violations(contract, outputs[name]):
-            place = "" if where == "$" else f" at {where}"
-            yield f"output '{name}'{place}: {message}"
+        broken += found
+        if unread is not None and unread.hint is not None:
+            hints.append(unread.hint)
+    if not broken:
+        return None, tuple(warnings)
+    hint = "; ".join(dict.fromkeys(hints)) or _PROMISED
+    return Failure("contract", "; ".join(broken), hint), tuple(warnings)
+
+
+_PROMISED = "the notebook ran to its end; its outputs are not what the job file promises"
+
+
+def _broken(name: str, contract: Contract, outputs: Mapping[str, Any]) -> list[str]:
+    if name not in outputs:
+        return [f"output '{name}' was not assigned"]
+    found = _violations(contract, outputs[name])
+    return [f"output '{name}'{'' if where == '$' else f' at {where}'}: {message}" for where, message in found]
 
 
 def _violations(contract: Contract, value: Any) -> list[tuple[str, str]]:
     """What in `value` breaks `contract`. A contract is written by a user: one that cannot be evaluated, for example because
     it refers to itself without end, is broken too."""
     try:
-        return list(violations(contract, value))
+        return list(violations(schema_of(contract), value))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this job and must not end the run
         return [("$", f"its contract cannot be checked: {type(error).__name__}: {str(error)[:200]}")]

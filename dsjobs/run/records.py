@@ -111,6 +111,8 @@ def job_finished(at: float, job: str, attempt: int, outcome: Outcome) -> Record:
     }
     if outcome.failure is not None:
         record["failure"] = outcome.failure.as_json()
+    if outcome.warnings:
+        record["warnings"] = [warning.as_json() for warning in outcome.warnings]
     record.update(_own_times(outcome))
     if outcome.executed is not None:
         record["notebook"] = {"path": outcome.executed.path, "code_digest": outcome.executed.code_digest}

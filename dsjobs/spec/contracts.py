@@ -25,6 +25,18 @@ KEYWORDS = frozenset(
 """The vocabulary of draft 2020-12. JSON Schema ignores other words; a contract with one checks less than its author thinks."""
 
 
+def schema_of(contract: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON Schema in a contract: everything but `severity`, which says what it means to break it."""
+    if "severity" not in contract:
+        return contract
+    return {key: part for key, part in contract.items() if key != "severity"}
+
+
+def only_warns(contract: Mapping[str, Any]) -> bool:
+    """Whether an output that breaks `contract` is no failure."""
+    return contract.get("severity") == "warn"
+
+
 @dataclass(frozen=True, slots=True)
 class SchemaProblem:
     """Why a schema is not usable: the path to the place in it, whether the key there is meant or its value, and the words."""

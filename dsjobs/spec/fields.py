@@ -9,7 +9,7 @@ from typing import Any
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.marks import MarkedList, MarkedMap, position_at
 from dsjobs.model import Contract, JobFields, Matrix, Retry
-from dsjobs.spec.contracts import SchemaProblem, schema_problem
+from dsjobs.spec.contracts import SchemaProblem, schema_of, schema_problem
 from dsjobs.spec.durations import DurationError, seconds
 from dsjobs.spec.matrix import Matrices
 
@@ -71,7 +71,7 @@ def _outputs(written: MarkedMap, problems: list[Diagnostic]) -> Mapping[str, Con
     if isinstance(outputs, MarkedList):
         return dict.fromkeys(outputs, _EMPTY)
     for name, contract in outputs.items():
-        problem = schema_problem(contract)
+        problem = schema_problem(schema_of(contract))
         if problem is not None:
             problems.append(schema_diagnostic(problem, contract, f"the contract of '{name}'"))
     contracts: Mapping[str, Contract] = outputs

@@ -157,6 +157,8 @@ def _combinations(lists: Mapping[str, Sequence[Any]], excludes: Sequence[Values]
     # Entries with the same keys are looked up together: a thousand of them cost as much as one.
     excluded: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for entry in excludes:
+        if not entry.keys() <= lists.keys():
+            continue  # the matrix has a key that was not understood, which has been reported
         keys = tuple(sorted(entry))
         excluded.setdefault(keys, set()).add(tuple(identity(entry[key]) for key in keys))
     ids = {key: [identity(value) for value in values] for key, values in lists.items()}

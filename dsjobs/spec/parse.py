@@ -44,6 +44,7 @@ def parse(
     reader = FieldsReader(problems)
     environments = _environments(data, variables, reader)
     jobs = tuple(_jobs(data, reader))
+    pools = data.get("pools", _nothing(data))
     spec = Spec(
         name=data.get("name", stem),
         description=data.get("description", ""),
@@ -56,7 +57,8 @@ def parse(
         defaults=reader.read(data.get("defaults", _nothing(data))),
         max_parallel=_whole(data.get("max_parallel")),
         jobs=jobs,
-        pools={name: int(places) for name, places in data.get("pools", {}).items()},
+        pools={name: int(places) for name, places in pools.items()},
+        pool_places=dict(zip(pools, (position for _, position in pools.positioned()), strict=True)),
     )
     problems += _unknown_pools(spec, data)
     return spec, problems
@@ -117,7 +119,7 @@ def _default_hint(written: MarkedMap) -> str | None:
 def _type_of(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
-    names = {int: "integer", float: "number", str: "string", MarkedList: "array"}
+    names = {int: "number", float: "number", str: "string", MarkedList: "array"}
     return names.get(type(value), "object")
 
 

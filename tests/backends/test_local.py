@@ -255,7 +255,8 @@ def test_outputs_when_several_are_bad_then_one_failure_names_them_all(bench):
 
     operation = bench.run("o.ipynb", source, output_variable_names=("rowcount", "model", "scores", "never"))
 
-    assert operation.outputs is None
+    assert operation.outputs == {}
+    assert list(operation.unread) == ["rowcount", "model", "scores", "never"]
     assert operation.failure.kind == "contract"
     assert operation.failure.message == (
         "output 'rowcount' was not assigned; output 'model' is of type object, which is not JSON; "

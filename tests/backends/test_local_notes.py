@@ -9,7 +9,7 @@ import pytest
 
 from dsjobs.backends.local_notes import LOST, Notes
 from dsjobs.backends.registry import create
-from dsjobs.model import ExecutedNotebook, Failure, KernelStart, Operation
+from dsjobs.model import ExecutedNotebook, Failure, KernelStart, Operation, Unread
 
 COUNT = "with open('runs.txt', 'a') as f: f.write('x')\ntotal = 1"
 
@@ -62,7 +62,7 @@ def test_notes_when_an_outcome_was_written_then_it_is_read_as_it_was(tmp_path):
     failure = Failure("notebook", "é", "hint", 3, "id", 1, "x", "E: x", ("a", "b"))
     ended = Operation(
         "op", done=True, failure=failure, outputs={"x": [1.5, None]}, executed=ExecutedNotebook("p", None),
-        started_at=1.25, finished_at=2.5, kernel_start=KernelStart("usual", "why"),
+        started_at=1.25, finished_at=2.5, kernel_start=KernelStart("usual", "why"), unread={"y": Unread("it is NaN", None)},
     )  # fmt: skip
     notes = Notes(tmp_path / "new")
     assert notes.recall("k", "op") is None

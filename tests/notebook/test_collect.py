@@ -20,10 +20,11 @@ from dsjobs.notebook.collect import collect
 
 
 def answer(room=outputs.MAX_BYTES, **namespace):
-    """What `read` makes of the variables, after the same trip through text that a kernel's reply makes."""
+    """The failure, else the values, that `read` makes of the variables, after the same trip through text as a kernel's reply."""
     text = collect(namespace, list(namespace), room)._repr_mimebundle_()["application/x-dsjobs-outputs"]
     data = {"application/x-dsjobs-outputs": text}
-    return outputs.read({"user_expressions": {"outputs": {"status": "ok", "data": data}}})
+    read = outputs.read({"user_expressions": {"outputs": {"status": "ok", "data": data}}})
+    return read.failure or read.values
 
 
 class Level(enum.IntEnum):
@@ -167,5 +168,5 @@ def test_files_when_they_are_open_then_they_are_flushed(tmp_path):
 def test_reply_when_it_has_no_answer_then_the_failure_says_what_the_kernel_said():
     interrupted = {"user_expressions": {"outputs": {"status": "error", "ename": "KeyboardInterrupt", "evalue": "stop"}}}
 
-    assert outputs.read(interrupted).message == "the outputs could not be read: KeyboardInterrupt: stop"
-    assert outputs.read({}).message == "the outputs could not be read: error: the kernel did not answer"
+    assert outputs.read(interrupted).failure.message == "the outputs could not be read: KeyboardInterrupt: stop"
+    assert outputs.read({}).failure.message == "the outputs could not be read: error: the kernel did not answer"

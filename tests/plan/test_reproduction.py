@@ -87,6 +87,12 @@ def test_plan_when_a_job_was_reused_then_it_is_reused_again():
     assert plan.jobs[0].reused == Reused("run-0", {"auc": 1}, None)
 
 
+def test_plan_when_an_output_was_only_warned_of_then_it_may_be_missing_again():
+    job = {**outcome("a"), "warnings": [{"output": "auc", "message": "output 'auc' was not assigned"}]}
+    plan = reproduction.from_manifest(manifest(job), environment("local"))
+    assert plan.jobs[0].job.outputs == {"auc": {"severity": "warn"}}
+
+
 def test_plan_when_a_job_ran_after_a_failure_then_it_does_so_again():
     plan = reproduction.from_manifest(
         manifest(outcome("a", status="failed"), outcome("b", needs=["a"])), environment("local")

@@ -19,7 +19,7 @@ from dsjobs.cli import loading, main
 from dsjobs.cli.loading import Loaded
 from dsjobs.diagnostics import has_errors, in_order, text
 from dsjobs.plan.planner import make_plan
-from dsjobs.plan.saved import job_as_json
+from dsjobs.plan.saved import job_as_json, plain
 from dsjobs.spec.environments import check_environment
 from dsjobs.spec.expand import expand
 from dsjobs.spec.variables import resolve
@@ -118,6 +118,7 @@ def planned(loaded: Loaded, env: str | None = None, environ: Any = None, given: 
         "max_parallel": plan.max_parallel,
         "said": [text(one) for one in said],
         "variables": {name: [value.value, value.layer] for name, value in values.items()},
+        **({"settings": plain(plan.settings)} if plan.settings else {}),
         **({"pools": plan.pools} if plan.pools else {}),
         "jobs": requests,
     }
