@@ -193,11 +193,11 @@ def test_commands_when_the_state_is_read_only_then_readers_read_and_writers_say_
     before = sorted(state.rglob("*"))
     disk("remount,ro")
 
-    for command in (["status"], ["runs"], ["logs", "load"], ["diff", "latest", "latest"]):
-        ended = run(*command, "--state-dir", str(state), cwd=project)
-        assert ended.code == 0, (command, ended.err)
-    for command in (["apply"], ["resume", unfinished.name], ["reproduce", "latest"], ["clean", "--keep", "0", "--yes"]):
-        ended = run(*command, "--state-dir", str(state), cwd=project)
-        assert ended.code in (2, 4), (command, ended.code, ended.err)
-        assert "Read-only file system" in ended.err and "Traceback" not in ended.err, (command, ended.err)
+    for words in (["status"], ["runs"], ["logs", "load"], ["diff", "latest", "latest"]):
+        ended = run(*words, "--state-dir", str(state), cwd=project)
+        assert ended.code == 0, (words, ended.err)
+    for words in (["apply"], ["resume", unfinished.name], ["reproduce", "latest"], ["clean", "--keep", "0", "--yes"]):
+        ended = run(*words, "--state-dir", str(state), cwd=project)
+        assert ended.code in (2, 4), (words, ended.code, ended.err)
+        assert "Read-only file system" in ended.err and "Traceback" not in ended.err, (words, ended.err)
     assert sorted(state.rglob("*")) == before
