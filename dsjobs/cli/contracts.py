@@ -8,7 +8,7 @@ same name, else below the job file's folder. Where there is none, or where two d
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class Contracts:
     def __init__(self, base: Path, *, is_here: bool) -> None:
         self._base = base
         self._is_here = is_here
-        self._known: dict[tuple[Path, str], Known | None] = {}
+        self._known: dict[Path, Known | None] = {}
         self.sources: list[Source] = []
 
     def check(
@@ -36,47 +36,47 @@ class Contracts:
     ) -> list[Diagnostic]:
         """What is wrong with `jobs`, all those of `environment`, and with the notebooks of those that are `running`."""
         folders = _Folders(spec, environment, self._base)
-        found: list[tuple[Job, Path | None]] = []
+        firsts: dict[tuple[str, str | None], Job] = {}
         for job in jobs:
-            request = job.request
-            key = (request.project, request.notebook or "")
-            if key not in folders.files:
-                folders.files[key] = folders.file(request)
-            found.append((job, folders.files[key]))
-        if not any(path for _, path in found):
+            if running is None or job.name in running:
+                firsts.setdefault(_key(job), job)
+        files = {key: path for key, job in firsts.items() if (path := folders.file(job.request)) is not None}
+        if not files:
             return []
-        diagnostics = self._compared(environment, found, running)
+        known = {key: self._contract(path) for key, path in files.items()}
+        diagnostics = self._compared(environment, jobs, known, running)
+        for path in dict.fromkeys(files.values()):
+            diagnostics += self._findings(path)
         if environment.backend == "local" and not self._is_here:  # where it is here, the backend itself is asked
-            diagnostics += _unusable(self._base, [job for job, path in found if path is not None])
+            diagnostics += _unusable(self._base, [firsts[key] for key in files])
         return diagnostics
 
     def _compared(
-        self, environment: Environment, found: Sequence[tuple[Job, Path | None]], running: frozenset[str] | None
+        self,
+        environment: Environment,
+        jobs: Sequence[Job],
+        known: Mapping[tuple[str, str | None], Known | None],
+        running: frozenset[str] | None,
     ) -> list[Diagnostic]:
         from dsjobs.notebook.contract.comparison import Comparison
 
         comparison = Comparison(self._surroundings(environment))
-        diagnostics: list[Diagnostic] = []
-        shown: set[tuple[Path, str]] = set()
-        for job, path in found:
-            counts = running is None or job.name in running
-            target = (path, job.request.target) if path is not None else None
-            known = self._contract(target, job.request) if target is not None else None
-            comparison.add(job, known, counts=counts)
-            if target is not None and known is not None and counts and target not in shown:
-                shown.add(target)
-                diagnostics += self._findings(target[0], known)
-        return [*diagnostics, *comparison.diagnostics()]
+        for job in jobs:
+            comparison.add(job, known.get(_key(job)), counts=running is None or job.name in running)
+        return comparison.diagnostics()
 
-    def _contract(self, target: tuple[Path, str], request: Request) -> Known | None:
-        if target not in self._known:
-            self._known[target] = _read(target[0], request)
-        return self._known[target]
+    def _contract(self, path: Path) -> Known | None:
+        if path not in self._known:
+            self._known[path] = _read(path)
+        return self._known[path]
 
-    def _findings(self, path: Path, known: Known) -> Iterator[Diagnostic]:
+    def _findings(self, path: Path) -> Iterator[Diagnostic]:
         from dsjobs.notebook import reading
         from dsjobs.notebook.contract.comparison import findings
 
+        known = self._known[path]
+        if known is None:
+            return
         found = list(findings(known))
         cells = {cell.number: cell for cell in reading.read(path).code_cells} if found else {}
         for diagnostic, number in found:
@@ -100,7 +100,6 @@ class _Folders:
     """Where the notebooks of an environment may lie on this machine."""
 
     def __init__(self, spec: Spec, environment: Environment, base: Path) -> None:
-        self.files: dict[tuple[str, str], Path | None] = {}
         self._base = base
         self._is_here = environment.backend != "datasphere"
         self._by_project: dict[str, list[Path]] = {}
@@ -138,7 +137,7 @@ def _unusable(base: Path, jobs: Sequence[Job]) -> list[Diagnostic]:
     """Which of these notebooks cannot be run as they are: files that are none, kernels that are not installed."""
     from dsjobs.backends import local_check
 
-    return [found for found in local_check.check(base, different(jobs)) if found.code == "DSJ402"]
+    return [found for found in local_check.check(base, jobs) if found.code == "DSJ402"]
 
 
 def different(jobs: Sequence[Job]) -> list[Job]:
@@ -147,7 +146,12 @@ def different(jobs: Sequence[Job]) -> list[Job]:
     return list(reversed(found.values()))
 
 
-def _read(path: Path, request: Request) -> Known | None:
+def _key(job: Job) -> tuple[str, str | None]:
+    """What names the notebook of a job."""
+    return job.request.project, job.request.notebook
+
+
+def _read(path: Path) -> Known | None:
     from dsjobs.notebook import reading
     from dsjobs.notebook.cells import Target
     from dsjobs.notebook.contract.comparison import Known

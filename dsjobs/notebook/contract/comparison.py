@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dsjobs.diagnostics import Diagnostic, did_you_mean
@@ -50,12 +50,14 @@ Place = tuple[int, str]
 
 @dataclass(slots=True)
 class _Unread:
-    """An input, where it is written, that no cell reads of the first job that has it from there."""
+    """An input, where it is written, that no cell reads of the first job that has it from there. `misspelt`: the variable that it
+    was meant to be, which the jobs `missed_by` need."""
 
     job: Job
     known: Known
     inputs: MarkedMap
     misspelt: Read | None = None
+    missed_by: list[tuple[Job, Known]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -108,7 +110,8 @@ class Comparison:
                 meant = (one.misspelt.name,) if one.misspelt else ()
                 alike.setdefault((one.known.notebook, place[1], *meant), []).append(one)
             elif one.misspelt:  # another job reads that input: it is spelt well
-                self._miss(one.job, one.known, [one.misspelt])
+                for job, known in one.missed_by:
+                    self._miss(job, known, [one.misspelt])
         found = [self._not_read(key[1], same) for key, same in alike.items()]
         found += [self._not_set(missing) for missing in self._missing.values()]
         for (_, name), output in self._outputs.items():
@@ -131,15 +134,14 @@ class Comparison:
     def _compare_needs(
         self, job: Job, known: Known, inputs: dict[str, MarkedMap], unread: Sequence[tuple[Place, _Unread]]
     ) -> None:
-        contract = known.contract
-        if contract.is_dynamic_sets or any("inputs" in written.lost for written in job.places):
-            return
         missing = [read for read in self._needs(known) if read.name not in inputs]
-        missing = [read for read in missing if not self._is_excused(read)]
+        if not missing or any("inputs" in written.lost for written in job.places):
+            return
         for (_, name), one in unread:
-            near = _nearest(name, missing) if one.misspelt is None and one.job is job else None
-            if near is not None:
+            near = _nearest(name, missing)
+            if near is not None and one.misspelt in (None, near):
                 one.misspelt = near
+                one.missed_by.append((job, known))
                 missing.remove(near)
         self._miss(job, known, missing)
 
@@ -153,8 +155,11 @@ class Comparison:
         found = self._needed.get(id(known))
         if found is None:
             contract, there = known.contract, self._surroundings.variables
+            reads = () if contract.is_dynamic_sets else contract.reads.values()
             found = self._needed[id(known)] = tuple(
-                read for read in contract.reads.values() if read.need != "optional" and read.name not in there
+                read
+                for read in reads
+                if read.need != "optional" and read.name not in there and not self._is_excused(read)
             )
         return found
 

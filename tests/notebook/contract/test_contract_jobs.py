@@ -11,6 +11,7 @@ from corpus import Case, Cell
 
 from dsjobs.cli import loading, main
 from dsjobs.cli.contracts import Contracts
+from dsjobs.cli.drafting import demo_files
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.notebook.contract.analysis import contract_of
 from dsjobs.notebook.contract.value import CodeSource
@@ -238,3 +239,54 @@ def test_comparison_when_ten_thousand_jobs_share_a_notebook_then_it_takes_a_mome
 )
 def test_contract_when_code_is_odd_then_nothing_is_raised(code):
     contract_of([CodeSource(1, code), CodeSource(2, "y = 1")])
+
+
+def test_input_in_defaults_when_it_is_misspelt_then_the_jobs_that_need_it_say_nothing_more():
+    notebook("notebooks/a.ipynb", READS)
+    text = LOCAL.replace("project: p}", "project: p, inputs: {FRIST_INPUT: x}}")
+    found = said(text + "jobs: [{name: a, notebook: a.ipynb}, {name: b, notebook: a.ipynb}]")
+    assert short(found) == [("DSJ407", "error", "3:33")]
+
+
+def test_input_that_looks_misspelt_when_another_job_reads_it_then_the_variable_is_missing():
+    notebook("notebooks/a.ipynb", READS)
+    notebook("notebooks/b.ipynb", 'import os\nos.environ["FIRST_INPUTS"]')
+    text = LOCAL.replace("project: p}", "project: p, inputs: {FIRST_INPUTS: x}}")
+    found = said(text + "jobs:\n- {name: a, notebook: a.ipynb}\n- {name: b, notebook: b.ipynb}")
+    assert short(found) == [("DSJ407", "error", "5:23")]
+
+
+def test_module_beside_when_it_sets_a_variable_then_that_is_not_missing():
+    notebook("notebooks/a.ipynb", "import settings_of_ours\n" + READS)
+    Path("notebooks/settings_of_ours.py").write_text('import os\nos.environ["FIRST_INPUT"] = "x"\n', encoding="utf-8")
+    assert said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]") == []
+    Path("notebooks/settings_of_ours.py").write_text("import os\nimport os.path\n", encoding="utf-8")
+    assert [one.code for one in said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]")] == ["DSJ407"]
+
+
+def test_kernel_when_it_has_a_kernelspec_of_its_own_then_that_may_set_variables():
+    notebook("notebooks/a.ipynb", READS, kernelspec={"name": "conda-env", "language": "python"})
+    assert [one.code for one in said(LOCAL + "jobs: [{name: a, notebook: a.ipynb, inputs: {A: 1}}]")] == ["DSJ406"]
+
+
+def test_validate_when_a_notebook_is_none_then_it_says_so_once(capsys):
+    Path("notebooks/a.ipynb").write_text("<html>", encoding="utf-8")
+    found = said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}, {name: b, notebook: a.ipynb}]", is_here=False)
+    assert [(one.code, one.severity) for one in found] == [("DSJ402", "error")]
+
+
+def test_demo_when_it_is_written_then_nothing_is_said_and_a_misspelt_input_is_found():
+    for name, content in demo_files().items():
+        path = Path("demo", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    text = Path("demo/jobs.yaml").read_text(encoding="utf-8")
+    for variable in ("", "REGION", "FEATURES", "ALPHA", "BOOSTED", "CONTACT_SHARE", "LEARNING_RATE"):
+        wrong = text.replace(f"      {variable}:", f"      {variable}X:") if variable else text
+        Path("demo/jobs.yaml").write_text(wrong, encoding="utf-8")
+        spec = loading.load(Path("demo/jobs.yaml")).spec
+        assert spec is not None
+        found = loading.check_everywhere(
+            spec, list(spec.environments.values()), Contracts(Path("demo").absolute(), is_here=True)
+        )
+        assert {one.hint for one in found} == ({f"did you mean '{variable}'?"} if variable else set())
