@@ -76,7 +76,8 @@ def _inputs(number: int, needed: list[int]) -> Iterator[str]:
 
 
 def _notebook(name: str) -> dict[str, object]:
-    sources = [f"# {name}\nimport os\n", "table_path = os.environ['TARGET']\n", "row_count = 1\n"]
+    inputs = "inputs = [os.environ['REGION'], os.environ.get('ALPHA', ''), os.environ.get('TABLE', '')]\n"
+    sources = [f"# {name}\nimport os\n{inputs}", "table_path = os.environ['TARGET']\n", "row_count = 1\n"]
     return {
         "nbformat": 4,
         "nbformat_minor": 5,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from dsjobs.marks import Position, Source
+from dsjobs.marks import Position, Source, divided
 
 Severity = Literal["error", "warning"]
 
@@ -54,6 +54,11 @@ CODES: dict[str, str] = {
     "DSJ402": "a notebook cannot be run as it is",
     "DSJ403": "a deprecated or doubtful setting",
     "DSJ404": "the environment's backend cannot do what the job asks",
+    "DSJ405": "a cell of a notebook is not Python",
+    "DSJ406": "no cell of the notebook reads an input",
+    "DSJ407": "the notebook needs a variable that no input sets",
+    "DSJ408": "no cell of the notebook assigns an output",
+    "DSJ409": "a cell asks for an answer that nobody can give",
 }
 
 
@@ -72,14 +77,16 @@ class Diagnostic:
         return self.severity == "error"
 
     def as_json(self) -> dict[str, Any]:
-        """The shape that `-o json` prints."""
+        """The shape that `-o json` prints; `cell` is there for a place in a notebook, and counts code cells from 1."""
         place = self.position
+        file, cell = divided(place.file) if place else (None, None)
         return {
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
             "hint": self.hint,
-            "file": place.file if place else None,
+            "file": file,
+            **({} if cell is None else {"cell": cell}),
             "line": place.line if place else None,
             "column": place.column if place else None,
         }

@@ -21,6 +21,20 @@ class Position(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}"
 
 
+_CELL = ":cell "
+
+
+def in_cell(notebook: str, number: int) -> str:
+    """What stands for a file's name where a position is in a cell of a notebook: as ruff and nbqa have it."""
+    return f"{notebook}{_CELL}{number}"
+
+
+def divided(file: str) -> tuple[str, int | None]:
+    """The file of a position and, where it is in a notebook, the number of the cell."""
+    notebook, mark, number = file.rpartition(_CELL)
+    return (notebook, int(number)) if mark and number.isdecimal() else (file, None)
+
+
 class Source:
     """A text file as it was read: the name that messages show, and its text."""
 

@@ -7,26 +7,22 @@ inputs. What depends on what cannot be read, so `needs` stay comments.
 from __future__ import annotations
 
 import ast
-import contextlib
 import re
 import unicodedata
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dsjobs.notebook import paths, reading
+from dsjobs.notebook.contract.analysis import contract_of
+from dsjobs.notebook.contract.libraries import SECRET, SET_BY_THE_SYSTEM
+from dsjobs.notebook.contract.value import CodeSource, Read
 from dsjobs.notebook.errors import NotebookError
 
 _MAX_NAME = 63
 _MAX_NOTEBOOK_PATH = 200
 _MAX_COMMENT = 60
 
-# Set by the system or by dsjobs: an input of this name would break the notebook.
-_NOT_INPUTS = re.compile(
-    r"HOME|PATH|PWD|USER|LOGNAME|SHELL|HOSTNAME|LANG|LC_\w+|TERM|TMPDIR|PYTHON\w*|JPY_\w+|DSJOBS_\w+"
-)
-_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY", re.IGNORECASE)
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Texts that YAML reads as text without quotes. Words such as `on` stay quoted: other readers of YAML take them for booleans.
 _PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[A-Za-z_][A-Za-z0-9_./-]*", re.IGNORECASE)
@@ -38,16 +34,6 @@ class NotebookFile:
 
     path: str
     code: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An environment variable that a notebook reads. `default` is what the notebook takes without it, as code; None where
-    it takes nothing."""
-
-    name: str
-    default: ast.expr | None = None
-    is_optional: bool = False
 
 
 def find_notebooks(folder: Path) -> tuple[list[NotebookFile], list[str]]:
@@ -101,21 +87,16 @@ def job_names(notebook_paths: Sequence[str]) -> list[str]:
     return names
 
 
-def inputs_read(code: Sequence[str]) -> list[Input]:
+def inputs_read(code: Sequence[str]) -> list[Read]:
     """The environment variables that code cells read before they set them, in the order in which they do.
 
     Cells may have IPython's magics and shell lines; one that is no Python even so is passed over.
     """
-    reads = _Reads()
-    for source in code:
-        tree = _parsed(source)
-        with contextlib.suppress(RecursionError):  # a sum of a thousand terms is a tree of a thousand levels
-            if tree is not None:
-                reads.visit(tree)
+    contract = contract_of([CodeSource(number, source) for number, source in enumerate(code, start=1)])
     return [
-        Input(name, found.default, is_optional=found.is_optional or name in reads.tested)
-        for name, found in reads.found.items()
-        if _INPUT_NAME.fullmatch(name) and not _NOT_INPUTS.fullmatch(name)
+        read
+        for name, read in contract.reads.items()
+        if _INPUT_NAME.fullmatch(name) and not SET_BY_THE_SYSTEM.fullmatch(name)
     ]
 
 
@@ -179,12 +160,12 @@ def _job_lines(job: str, notebook: NotebookFile, previous: str) -> Iterator[str]
         yield _input_line(found)
 
 
-def _is_asked(found: Input) -> bool:
-    return not found.is_optional and not _SECRET.search(found.name)
+def _is_asked(found: Read) -> bool:
+    return not found.is_optional and not SECRET.search(found.name)
 
 
-def _input_line(found: Input) -> str:
-    if _SECRET.search(found.name):
+def _input_line(found: Read) -> str:
+    if SECRET.search(found.name):
         return f'    #   {found.name}: ""  # looks like a secret: do not write it into this file'
     if not found.is_optional:
         return f'      {found.name}: ""  # the notebook needs it'
@@ -211,116 +192,6 @@ def _quoted(text: str) -> str:
         text = "{{ '" + text.replace("\\", r"\\").replace("'", r"\'") + "' }}"
     escaped = text.replace("\\", r"\\").replace('"', r"\"")
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
-
-
-class _Reads(ast.NodeVisitor):
-    """Collects the environment variables that code reads, under the names by which it has imported `os`."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Input] = {}
-        self.tested: set[str] = set()  # names of `"X" in os.environ`
-        self._assigned: set[str] = set()
-        self._modules, self._environs, self._getenvs = {"os"}, set[str](), set[str]()
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self._modules |= {alias.asname for alias in node.names if alias.name == "os" and alias.asname}
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.module == "os":
-            self._environs |= {alias.asname or alias.name for alias in node.names if alias.name == "environ"}
-            self._getenvs |= {alias.asname or alias.name for alias in node.names if alias.name == "getenv"}
-
-    def visit_Assign(self, node: ast.Assign) -> None:
-        self.visit(node.value)  # Python, too, computes the value before it assigns.
-        for target in node.targets:
-            self.visit(target)
-
-    def visit_Subscript(self, node: ast.Subscript) -> None:
-        name = _text_of(node.slice)
-        if name is not None and self._is_environ(node.value):
-            if isinstance(node.ctx, ast.Load):
-                self._read(Input(name))
-            else:
-                self._assigned.add(name)
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        self.generic_visit(node)
-        name = _text_of(node.args[0]) if node.args else None
-        if name is None or not self._is_lookup(node.func):
-            return
-        keyword = next((keyword.value for keyword in node.keywords if keyword.arg == "default"), None)
-        default = node.args[1] if len(node.args) > 1 else keyword
-        self._read(Input(name, default, is_optional=default is not None))
-
-    def visit_Compare(self, node: ast.Compare) -> None:
-        name = _text_of(node.left)
-        if name is not None and isinstance(node.ops[0], ast.In | ast.NotIn) and self._is_environ(node.comparators[0]):
-            self.tested.add(name)
-        self.generic_visit(node)
-
-    def _read(self, new: Input) -> None:
-        if new.name in self._assigned:
-            return
-        known = self.found.get(new.name)
-        if known is None or (known.is_optional and not new.is_optional):
-            self.found[new.name] = new
-
-    def _is_lookup(self, function: ast.expr) -> bool:
-        if isinstance(function, ast.Name):
-            return function.id in self._getenvs
-        if not isinstance(function, ast.Attribute):
-            return False
-        if function.attr in ("get", "pop", "setdefault"):
-            return self._is_environ(function.value)
-        return function.attr == "getenv" and isinstance(function.value, ast.Name) and function.value.id in self._modules
-
-    def _is_environ(self, node: ast.expr) -> bool:
-        if isinstance(node, ast.Name):
-            return node.id in self._environs
-        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
-            return False
-        return node.attr == "environ" and node.value.id in self._modules
-
-
-def _text_of(node: ast.expr) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def _parsed(source: str) -> ast.Module | None:
-    attempts: tuple[Callable[[str], str], ...] = (str, _without_magics)
-    for prepare in attempts:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of "\d" in the notebook's code
-            try:
-                return ast.parse(prepare(source))
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
-    return None
-
-
-def _without_magics(source: str) -> str:
-    """The cell with IPython's own lines made harmless; empty where a cell magic makes it another language.
-
-    Page: https://ipython.readthedocs.io/en/stable/interactive/magics.html.
-    """
-    lines = source.lstrip().splitlines()
-    while lines and lines[0].startswith("%%"):
-        if not re.match(r"%%(time|timeit|capture|prun)\b", lines.pop(0)):
-            return ""
-    kept = []
-    continued = False  # a shell line that ends in a backslash goes on in the next one
-    for line in lines:
-        magic = re.match(r"(\s*)(?:[%!?]|[\w.]+\?{1,2}\s*$)", line)
-        assigned = re.match(r"(\s*[\w, ]+=\s*)[%!]", line)
-        if continued:
-            kept.append("")
-        elif magic:
-            kept.append(f"{magic[1]}pass")
-        else:
-            kept.append(f"{assigned[1]}None" if assigned else line)
-        continued = line.endswith("\\") and bool(continued or magic or assigned)
-    return "\n".join(kept)
 
 
 _HEAD = """\

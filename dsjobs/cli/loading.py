@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dsjobs import schemas
+from dsjobs.cli.contracts import Contracts, different
 from dsjobs.cli.including import digest_of, gather, other_version
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import BackendError, UsageError
@@ -42,11 +43,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, or None where errors prevent one, with everything that was found on the way."""
+    """A plan, or None where errors prevent one, with everything that was found on the way. `sources`: cells of notebooks."""
 
     plan: Plan | None
     git: Mapping[str, Any] | None
     diagnostics: tuple[Diagnostic, ...]
+    sources: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +160,25 @@ def _nameless_jobs(data: MarkedMap) -> frozenset[str]:
     return frozenset(need for job in jobs if job is not None for need in job.get("needs", ()))
 
 
-def check_everywhere(spec: Spec, environments: Sequence[Environment]) -> list[Diagnostic]:
-    """What is wrong with the jobs in each of `environments`, with the values that variables have in the file."""
+def check_everywhere(
+    spec: Spec, environments: Sequence[Environment], contracts: Contracts | None = None
+) -> list[Diagnostic]:
+    """What is wrong with the jobs in each of `environments`, with the values that variables have in the file; and with their
+    notebooks, where `contracts` are to be looked at."""
     found: dict[tuple[Any, ...], Diagnostic] = {}
+    in_notebooks: list[Diagnostic] = []
     for environment in environments:
         values, _ = resolve(spec, environment, environ={}, given=())
-        problems = [*check_environment(spec, environment), *expand(spec, environment, values, None)[1]]
+        jobs, problems = expand(spec, environment, values, None)
+        problems = [*check_environment(spec, environment), *problems]
+        if contracts is not None:
+            in_notebooks += contracts.check(spec, environment, jobs)
         # What is wrong in one place is said once, though it may be wrong in several environments.
         for problem in problems:
             found.setdefault((problem.position, problem.code), problem)
+    # An error in one environment may be a doubt in another.
+    for problem in sorted(in_notebooks, key=lambda one: not one.is_error):
+        found.setdefault((problem.position, problem.code), problem)
     return list(found.values())
 
 
@@ -210,22 +222,17 @@ def plan(
         spec, environment, values, jobs, max_parallel=max_parallel, selected=selected, earlier=choice.reused
     )
     running = {planned.job.name for planned in made.jobs if planned.action == "run"}
-    found += _backend_problems(environment, loaded.path.absolute().parent, [job for job in jobs if job.name in running])
-    if has_errors(found):
-        return Planned(None, git, tuple(in_order(found)))
-    return Planned(made, git, tuple(in_order(found)))
+    base = loaded.path.absolute().parent
+    found += _backend_problems(environment, base, [job for job in jobs if job.name in running])
+    contracts = Contracts(base, is_here=True)
+    found += contracts.check(spec, environment, jobs, running=frozenset(running))
+    return Planned(None if has_errors(found) else made, git, tuple(in_order(found)), tuple(contracts.sources))
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:
     from dsjobs.cli.repository import git_state
 
     return git_state(folder)
-
-
-def _different(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, and of each matrix one cell for each target: what is wrong with one is wrong with all that run the same."""
-    found = {(job.base or job.name, job.request.project, job.request.target): job for job in reversed(jobs)}
-    return list(reversed(found.values()))
 
 
 def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job]) -> list[Diagnostic]:
@@ -237,6 +244,6 @@ def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job])
     except BackendError:
         return []
     try:
-        return backend.check(_different(jobs))
+        return backend.check(different(jobs))
     finally:
         backend.close()

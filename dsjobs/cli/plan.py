@@ -126,6 +126,7 @@ def make(
     planned = loading.plan(
         loaded, spec, environment, given=given, var_files=files.data, max_parallel=max_parallel, choice=choice
     )
+    loaded = replace(loaded, sources=(*loaded.sources, *planned.sources))
     if planned.plan is None:
         return loaded, planned
     commit = planned.git["commit"] if planned.git else None

@@ -8,6 +8,7 @@ import click
 
 from dsjobs.cli import loading, options
 from dsjobs.cli.console import Console
+from dsjobs.cli.contracts import Contracts
 from dsjobs.diagnostics import Diagnostic, has_errors, in_order
 from dsjobs.errors import ExitCode
 
@@ -29,14 +30,15 @@ def command(file: str | None, env: str | None, output: str, color: str, quiet: b
         loaded = loading.load(loading.find_file(file))
         found = list(loaded.diagnostics)
         spec = loaded.spec
+        contracts = Contracts(loaded.path.absolute().parent, is_here=False)
         if spec is not None:
             chosen = [loading.choose_environment(spec, env)] if env else list(spec.environments.values())
-            found = in_order([*found, *loading.check_everywhere(spec, chosen)])
+            found = in_order([*found, *loading.check_everywhere(spec, chosen, contracts)])
     code = ExitCode.INVALID if has_errors(found) else ExitCode.OK
     if output == "json":
         console.answer_json({"ok": code == ExitCode.OK, "diagnostics": [diagnostic.as_json() for diagnostic in found]})
         return code
-    console.diagnostics(found, loaded.sources)
+    console.diagnostics(found, (*loaded.sources, *contracts.sources))
     console.answer(f"{loaded.path}: {_summary(found, len(spec.jobs) if spec else 0)}")
     return code
 

@@ -103,14 +103,17 @@ TRAIN = """\
 TROUBLE = """\
   - {name: broken, needs: [load], notebook: broken.ipynb}
   - {name: promise, needs: [load], notebook: load.ipynb, inputs: {REGION: x}, outputs: {rows: {type: integer, minimum: 10}}}
-  - {name: after, needs: [broken], notebook: train.ipynb}
-  - {name: last, needs: [after], notebook: train.ipynb}
+  - {name: after, needs: [broken], notebook: train.ipynb, inputs: {ROWS: 1, ALPHA: 1}}
+  - {name: last, needs: [after], notebook: train.ipynb, inputs: {ROWS: 1, ALPHA: 1}}
 """
 
 SLEEP = """\
   - {name: sleep, notebook: %s.ipynb}
-  - {name: never, needs: [sleep], notebook: train.ipynb}
+  - {name: never, needs: [sleep], notebook: train.ipynb, inputs: {ROWS: 1, ALPHA: 1}}
 """
+
+
+UPLOAD = "\nurl = os.environ.get('DSJOBS_OUTPUTS_URL')  # where the outputs would go, if there were a store"
 
 
 def write_project(folder: Path, jobs: str = LOAD + TRAIN) -> Path:
@@ -118,11 +121,10 @@ def write_project(folder: Path, jobs: str = LOAD + TRAIN) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "jobs.yaml").write_text(HEAD + jobs)
     notebooks = folder / "notebooks"
-    load = "import os\nrows = 3\ngreeting = 'hällo ' + os.environ['REGION']"
-    write_notebook(notebooks / "load.ipynb", load)
-    write_notebook(
-        notebooks / "train.ipynb", "import os", "score = float(os.environ['ALPHA']) * int(os.environ['ROWS'])"
-    )
+    load = "import os\nrows = 3\ngreeting = 'hällo ' + os.environ['REGION']\nrun = os.environ.get('RUN')"
+    write_notebook(notebooks / "load.ipynb", load + UPLOAD)
+    score = "score = float(os.environ['ALPHA']) * int(os.environ['ROWS'])"
+    write_notebook(notebooks / "train.ipynb", "import os", score + UPLOAD)
     write_notebook(notebooks / "broken.ipynb", "import os", "def f(x):\n    return 1 / x\n", "# starts\n\nf(0)")
     sleep = "import pathlib, time\npathlib.Path('started').touch()\ntime.sleep(600)"
     write_notebook(notebooks / "sleep.ipynb", sleep)

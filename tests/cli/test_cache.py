@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from as_user import LOAD, TRAIN, by_name, run, write_notebook, write_project
+from as_user import LOAD, TRAIN, UPLOAD, by_name, run, write_notebook, write_project
 from held_schemas import problems_below
 
 from dsjobs.cli import main, saved_plans
@@ -61,7 +61,7 @@ def why(document: dict[str, Any]) -> dict[str, str]:
 
 
 def train(*cells: str) -> None:
-    write_notebook(Path("notebooks/train.ipynb"), *cells)
+    write_notebook(Path("notebooks/train.ipynb"), *cells[:-1], cells[-1] + UPLOAD)
 
 
 def test_plan_when_nothing_has_changed_then_reuses_what_the_last_run_gave(project, plan):

@@ -355,7 +355,7 @@ def test_saved_plan_when_a_run_fails_then_it_is_retried_from_its_job_file(applie
     project, _, _ = applied
     ended = run("retry", cwd=project)
     assert (ended.code, ended.out.startswith("every job of run ")) == (0, True)
-    write_notebook(project / "notebooks" / "train.ipynb", "1 / 0")
+    write_notebook(project / "notebooks" / "train.ipynb", "score = 1 / 0")
     assert run("plan", "--out", "plan.json", cwd=project).code == 0
     assert run("apply", "plan.json", cwd=project).code == 1
     ended = run("retry", "--dry-run", cwd=project)

@@ -1,0 +1,198 @@
+"""What the names in a notebook stand for, as far as that is the same everywhere: `os` and its parts under other names, texts and
+lists of texts that are assigned once, functions that are defined once."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from dsjobs.notebook.contract.gathering import Gathered
+
+Kind = str
+"""What an expression is: `os`, `environ`, `getenv`, `environ.get` and other methods, `expandvars`, `process` (starts one)."""
+
+_OS_PARTS = {
+    "environ": "environ", "environb": "environ", "getenv": "getenv", "getenvb": "getenv", "path": "os.path",
+    **dict.fromkeys(("system", "popen", "posix_spawn", "posix_spawnp", "startfile"), "process"),
+}  # fmt: skip
+_MODULES = {"os": "os", "os.path": "os.path", "posixpath": "os.path", "subprocess": "subprocess", "dotenv": "dotenv"}
+_CHANGES: dict[str, Callable[[str], str]] = {"upper": str.upper, "lower": str.lower, "strip": str.strip, "encode": str}
+_MAX_KEYS = 500
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+class Aliases:
+    """The names of a notebook, from all of its cells."""
+
+    def __init__(self, trees: Sequence[ast.AST]) -> None:
+        self.functions: dict[str, Function] = {}
+        self.methods: set[str] = set()
+        self.loads: dict[str, list[ast.Name]] = defaultdict(list)
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self.texts: set[str] = set()
+        self._stores: dict[str, list[Kind | ast.expr | Function | None]] = defaultdict(list)
+        for tree in trees:
+            for node in ast.walk(tree):
+                for child in ast.iter_child_nodes(node):
+                    self.parents[child] = node
+        for node in list(self.parents):
+            self._note(node)
+        self._kinds: dict[str, Kind] = {"os": "os"}
+        self._settle()
+
+    def kind(self, node: ast.AST) -> Kind | None:
+        """What `node` is, of those things that have to do with the environment."""
+        if isinstance(node, ast.Name):
+            return self._kinds.get(node.id)
+        if isinstance(node, ast.Attribute):
+            return self._kind_of_part(self.kind(node.value), node.attr)
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "__import__"
+            and node.args
+        ):
+            argument = node.args[0]
+            return _MODULES.get(str(argument.value)) if isinstance(argument, ast.Constant) else None
+        return None
+
+    def items(self, node: ast.expr) -> list[ast.expr] | None:
+        """The items of a list, tuple, set or mapping that is written down, or that a name stands for."""
+        if isinstance(node, ast.Name):
+            value = self._only(node.id)
+            return self.items(value) if isinstance(value, ast.List | ast.Tuple | ast.Set | ast.Dict) else None
+        if isinstance(node, ast.List | ast.Tuple | ast.Set):
+            return list(node.elts)
+        if isinstance(node, ast.Dict):
+            return [key for key in node.keys if key] if all(node.keys) else None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args:
+            return self._items_of_method(node.func)
+        return None
+
+    def keys(self, node: ast.expr, loops: dict[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+        """The texts that an expression may be; None where that is not known. `loops`: what the names of loops run through."""
+        if isinstance(node, ast.Constant):
+            text = node.value.decode("utf-8", "replace") if isinstance(node.value, bytes) else node.value
+            return (text,) if isinstance(text, str) else None
+        if isinstance(node, ast.Name):
+            if node.id in loops:
+                return loops[node.id]
+            value = self._only(node.id)
+            return self.keys(value, {}) if isinstance(value, ast.Constant) else None
+        if isinstance(node, ast.IfExp):
+            first, second = self.keys(node.body, loops), self.keys(node.orelse, loops)
+            return (*first, *second) if first and second else None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args and not node.keywords:
+            inner = self.keys(node.func.value, loops)
+            change = _CHANGES.get(node.func.attr)
+            return tuple(map(change, inner)) if inner is not None and change is not None else None
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self._joined([node.left, node.right], loops)
+        if isinstance(node, ast.JoinedStr):
+            return self._joined([p.value if isinstance(p, ast.FormattedValue) else p for p in node.values], loops)
+        return None
+
+    def is_defined_here(self, name: str) -> bool:
+        """Whether the notebook itself defines `name` as a function or class."""
+        return any(isinstance(stored, ast.AST) and not isinstance(stored, ast.expr) for stored in self._stores[name])
+
+    def is_bound(self, name: str) -> bool:
+        """Whether anything in the notebook gives `name` a meaning."""
+        return name in self._stores
+
+    def is_once(self, name: str) -> bool:
+        """Whether one statement only gives `name` a meaning."""
+        return len(self._stores[name]) == 1
+
+    def _joined(self, parts: list[ast.expr], loops: dict[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+        found: tuple[str, ...] = ("",)
+        for part in parts:
+            more = self.keys(part, loops)
+            if more is None or len(found) * len(more) > _MAX_KEYS:
+                return None
+            found = tuple(before + after for before in found for after in more)
+        return found
+
+    def _items_of_method(self, function: ast.Attribute) -> list[ast.expr] | None:
+        value = self._only(function.value.id) if isinstance(function.value, ast.Name) else function.value
+        if function.attr == "split" and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return [ast.copy_location(ast.Constant(word), value) for word in islice(value.value.split(), _MAX_KEYS)]
+        if isinstance(value, ast.Dict) and all(value.keys):
+            pairs = [(key, item) for key, item in zip(value.keys, value.values, strict=True) if key]
+            if function.attr == "items":
+                return [ast.copy_location(ast.Tuple([key, item], ast.Load()), key) for key, item in pairs]
+            if function.attr in ("keys", "values"):
+                return [pair[function.attr == "values"] for pair in pairs]
+        return None
+
+    def _only(self, name: str) -> Kind | ast.expr | Function | None:
+        stored = self._stores.get(name, ())
+        return stored[0] if len(stored) == 1 else None
+
+    def _kind_of_part(self, whole: Kind | None, part: str) -> Kind | None:
+        if whole == "os":
+            is_start = part.startswith(("exec", "spawn"))
+            return "process" if is_start else _OS_PARTS.get(part)
+        if whole == "os.path":
+            return "expandvars" if part == "expandvars" else None
+        if whole == "environ":
+            return f"environ.{part}"
+        if whole == "subprocess":
+            return "process" if part[:1].islower() or part == "Popen" else None
+        return None
+
+    def _note(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                self.loads[node.id].append(node)
+            elif isinstance(node.ctx, ast.Store):
+                self._stores[node.id].append(self._stored(node))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            self._stores[node.name].append(node)  # type: ignore[arg-type]  # of a class it matters only that it is one
+            if isinstance(self.parents[node], ast.ClassDef):
+                self.methods.add(node.name)
+        elif isinstance(node, ast.arg):
+            self._stores[node.arg].append(None)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                bound = alias.asname or alias.name.partition(".")[0]
+                self._stores[bound].append(_MODULES.get(alias.name if alias.asname else bound))
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                self._stores[alias.asname or alias.name].append(
+                    self._kind_of_part(_MODULES.get(node.module or ""), alias.name)
+                )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("utf-8", "replace")
+            self.texts.add(text)
+
+    def _stored(self, name: ast.Name) -> ast.expr | None:
+        """The value that a statement gives to a name, where it gives one and no other."""
+        parent = self.parents[name]
+        if isinstance(parent, ast.Assign) and name in parent.targets:
+            return parent.value
+        return parent.value if isinstance(parent, ast.AnnAssign | ast.NamedExpr) else None
+
+    def _settle(self) -> None:
+        """Finds out what names stand for. One may stand for another: `env = os.environ`, then `get = env.get`."""
+        for _ in range(4):
+            before = len(self._kinds)
+            for name, stored in self._stores.items():
+                kinds = {one if isinstance(one, str) else self.kind(one) if one is not None else None for one in stored}
+                kind = kinds.pop()
+                if kind is not None and not kinds:
+                    self._kinds[name] = kind
+            if len(self._kinds) == before:
+                break
+        for name, stored in self._stores.items():
+            if len(stored) == 1 and isinstance(stored[0], ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                self.functions[name] = stored[0]
+
+
+def add_texts(aliases: Aliases, gathered: Gathered) -> None:
+    """Note which texts in the code may be names of variables."""
+    for text in aliases.texts:
+        gathered.text(text)

@@ -1,0 +1,289 @@
+"""The names at the top level of a notebook: every way in which Python binds one, and what is handed to `dsjobs.publish`.
+
+A name that is assigned under a condition counts as assigned. What assigns names that cannot be read off the code (`exec`,
+`globals().update(…)`, `from x import *`) makes all of them unknown.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from dsjobs.notebook.contract.gathering import Gathered
+from dsjobs.notebook.contract.magics import Magic
+
+_NAMESPACES = ("globals", "locals", "vars")
+_EXECUTING = frozenset({"exec", "eval", "execfile", "compile"})
+_OF_NAMESPACES = frozenset({"get", "keys", "values", "items", "copy", "__contains__", "__getitem__"})
+_OF_IPYTHON = frozenset(
+    "__class__ config kernel display_formatter events ast_node_interactivity set_custom_exc parent".split()
+)
+_LOOKING = frozenset({"str", "repr", "type", "print", "hasattr", "isinstance", "bool", "dir", "len", "sorted", "list"})
+_STAR_OF_KNOWN = frozenset(
+    "math cmath random typing os.path itertools functools collections string re datetime time pathlib statistics numpy sympy "
+    "pyspark.sql.functions pyspark.sql.types ipywidgets matplotlib.pyplot tqdm.notebook tkinter turtle dataclasses".split()
+)
+
+
+class Names(ast.NodeVisitor):
+    """Walks the cells in their order and adds to `gathered` what they bind."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self._gathered = gathered
+        self._scopes: list[set[str] | None] = []  # of each function the names that it declares global; None for a class
+        self._targets = 0  # inside of the targets of a comprehension
+        self._conditions = 0
+        self._modules, self._publishes = set[str](), set[str]()
+
+    def visit_cell(self, tree: ast.Module, *, is_certain: bool) -> None:
+        """Look at one cell. `is_certain`: the notebook does not go on where it raises."""
+        self._scopes, self._targets, self._conditions = [], 0, int(not is_certain)
+        self.visit(tree)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store) and not self._targets:
+            self._bind(node.id)
+        elif isinstance(node.ctx, ast.Del) and not self._scopes and not self._conditions:
+            self._gathered.assigned.discard(node.id)
+        elif isinstance(node.ctx, ast.Load) and node.id in self._publishes:
+            self._gathered.is_dynamic_publishing = True  # it is handed on, and not called here
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._bind(node.name)
+        for outside in (*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)):
+            self.visit(outside)
+        self._inside(_declared_global(node.body), node.body)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        for default in (*node.args.defaults, *(d for d in node.args.kw_defaults if d)):
+            self.visit(default)
+        self._inside(set(), [node.body])
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._bind(node.name)
+        for outside in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
+            self.visit(outside)
+        self._inside(None, node.body)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._bind(alias.asname or alias.name.partition(".")[0])
+            self._gathered.modules.add(alias.name.partition(".")[0])
+            if alias.name == "dsjobs":
+                self._modules.add(alias.asname or "dsjobs")
+            if alias.name in ("__main__", "builtins"):
+                self._gathered.is_dynamic_assignments = True
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = "." * node.level + (node.module or "")
+        self._gathered.modules.add(module.partition(".")[0] if not node.level else module)
+        for alias in node.names:
+            if alias.name == "*":
+                self._gathered.is_dynamic_assignments |= module not in _STAR_OF_KNOWN
+                self._gathered.is_dynamic_publishing |= module not in _STAR_OF_KNOWN
+                continue
+            self._bind(alias.asname or alias.name)
+            if module in ("dsjobs", "dsjobs.publish") and alias.name == "publish":
+                self._publishes.add(alias.asname or alias.name)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+            self.visit(node.target)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        targets, self._targets = self._targets, 0  # it binds outside of the comprehension that it stands in
+        self.visit(node.target)
+        self._targets = targets
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        self._targets += 1
+        self.visit(node.target)
+        self._targets -= 1
+        for part in (node.iter, *node.ifs):
+            self.visit(part)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        for part in (node.type, *node.body):  # its name is gone when it has run
+            if part is not None:
+                self.visit(part)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        self._bind_pattern(node, node.name)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        self._bind_pattern(node, node.name)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self._bind_pattern(node, node.rest)
+
+    def visit_If(self, node: ast.If) -> None:
+        self._conditional(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._conditional(node)
+
+    def visit_While(self, node: ast.While) -> None:
+        self._conditional(node)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        self._conditional(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        """`globals()["x"] = 1` binds; to look there does nothing."""
+        if not _is_namespace(node.value):
+            self.generic_visit(node)
+            return
+        if isinstance(node.ctx, ast.Load):
+            self.visit(node.slice)
+        elif isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+            self._gathered.assigned.add(node.slice.value)
+        else:
+            self._gathered.is_dynamic_assignments = True
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        for part in (node.left, *node.comparators):
+            if not (_is_namespace(part) or _is_ipython(part) or _is_modules(part)):
+                self.visit(part)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg is not None or not _is_namespace(node.value):  # `f(**globals())` only looks
+            self.visit(node.value)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        function = node.func
+        if isinstance(function, ast.Name):
+            if function.id in _EXECUTING:
+                self._gathered.cannot_tell()
+            elif function.id == "__import__":
+                self._gathered.modules.add(_text(node.args[0]) if node.args else "")
+            elif function.id in _LOOKING and any(_is_ipython(argument) for argument in node.args):
+                return
+            elif function.id == "get_ipython" or (function.id in _NAMESPACES and _is_namespace(node)):
+                self._gathered.is_dynamic_assignments |= self._reaches_the_top(function.id)
+        if self._is_publish(function):
+            self._publish(node)
+        elif isinstance(function, ast.Attribute) and self._method(node, function):
+            return
+        else:
+            self.visit(function)
+        for argument in (*node.args, *node.keywords):
+            self.visit(argument)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if self._is_publish(node):
+            self._gathered.is_dynamic_publishing = True
+        if _is_ipython(node.value) and node.attr in _OF_IPYTHON:
+            return
+        if _is_modules(node):
+            self._gathered.is_dynamic_assignments = True
+        self.generic_visit(node)
+
+    def _method(self, node: ast.Call, function: ast.Attribute) -> bool:
+        """A call on `get_ipython()` or `globals()`, or an import by name. Says whether nothing is left to look at."""
+        if _is_ipython(function.value):
+            self._ipython(node, function.attr)
+        elif _is_namespace(function.value):
+            if function.attr == "update" and not node.args and all(keyword.arg for keyword in node.keywords):
+                self._gathered.assigned.update(keyword.arg or "" for keyword in node.keywords)
+            elif function.attr not in _OF_NAMESPACES:
+                self._gathered.is_dynamic_assignments = True
+        elif function.attr == "import_module":
+            self._gathered.modules.add(_text(node.args[0]).partition(".")[0] if node.args else "")
+            return False
+        else:
+            return False
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            self.visit(argument)
+        return True
+
+    def _ipython(self, node: ast.Call, method: str) -> None:
+        texts = [_text(argument) for argument in node.args]
+        if method in ("run_line_magic", "run_cell_magic") and len(texts) > 1 and all(texts[:1]):
+            kind = "line" if method == "run_line_magic" else "cell"
+            body = texts[2] if len(texts) > 2 else ""
+            self._gathered.magic(Magic("line" if kind == "line" else "cell", texts[0], texts[1], node.lineno, body))
+            if kind == "cell" and not body:
+                self._gathered.cannot_tell()
+        elif method == "magic" and texts and texts[0]:
+            name, _, text = texts[0].lstrip("%").partition(" ")
+            self._gathered.magic(Magic("line", name, text, node.lineno))
+        elif method in ("system", "getoutput") and texts:
+            self._gathered.command(texts[0] or "unknown")
+        elif method not in _OF_IPYTHON:
+            self._gathered.cannot_tell()
+
+    def _is_publish(self, function: ast.expr) -> bool:
+        if isinstance(function, ast.Attribute) and function.attr == "publish":
+            return isinstance(function.value, ast.Name) and function.value.id in self._modules
+        return isinstance(function, ast.Name) and function.id in self._publishes
+
+    def _publish(self, node: ast.Call) -> None:
+        for keyword in node.keywords:
+            if keyword.arg is not None:
+                self._gathered.published.add(keyword.arg)
+            elif isinstance(keyword.value, ast.Dict) and all(key and _text(key) for key in keyword.value.keys):
+                self._gathered.published.update(_text(key) for key in keyword.value.keys if key)
+            else:
+                self._gathered.is_dynamic_publishing = True
+
+    def _bind(self, name: str) -> None:
+        if not self._scopes or (self._scopes[-1] and name in self._scopes[-1]):
+            self._gathered.assigned.add(name)
+
+    def _bind_pattern(self, node: ast.AST, name: str | None) -> None:
+        if name is not None:
+            self._bind(name)
+        self.generic_visit(node)
+
+    def _inside(self, declared: set[str] | None, body: list[ast.stmt] | list[ast.expr]) -> None:
+        self._scopes.append(declared)
+        targets, self._targets = self._targets, 0
+        for part in body:
+            self.visit(part)
+        self._targets = targets
+        self._scopes.pop()
+
+    def _conditional(self, node: ast.AST) -> None:
+        self._conditions += 1
+        self.generic_visit(node)
+        self._conditions -= 1
+
+    def _reaches_the_top(self, name: str) -> bool:
+        return name in ("globals", "get_ipython") or not any(scope is not None for scope in self._scopes)
+
+
+def _declared_global(body: list[ast.stmt]) -> set[str]:
+    return {name for statement in body for node in _of_function(statement) for name in node.names}
+
+
+def _of_function(node: ast.AST) -> Iterator[ast.Global]:
+    """The `global` statements of a function, without those of functions in it."""
+    if isinstance(node, ast.Global):
+        yield node
+    elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        for child in ast.iter_child_nodes(node):
+            yield from _of_function(child)
+
+
+def _is_namespace(node: ast.expr) -> bool:
+    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _NAMESPACES
+    return is_call and not node.args  # type: ignore[attr-defined]  # it is a call
+
+
+def _is_ipython(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"
+
+
+def _is_modules(node: ast.expr) -> bool:
+    """`sys.modules`, in which there is `__main__`."""
+    is_part = isinstance(node, ast.Attribute) and node.attr == "modules" and isinstance(node.value, ast.Name)
+    return is_part and node.value.id == "sys"  # type: ignore[attr-defined]  # it is such a part
+
+
+def _text(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
