@@ -171,8 +171,9 @@ class Execution:
     def _last_words(self, kernel: Kernel) -> str:
         """The last words of a kernel, without secrets: one that began before them is in what is read beyond them."""
         redactor = self._order.redactor
-        said = failures.clean(kernel.last_words(2 * redactor.reach))
-        return redactor.mask_all([said[:-LAST_WORDS], said[-LAST_WORDS:]])[1]
+        said = kernel.last_words(2 * redactor.reach)
+        beyond = len(said) - len(said.encode("utf-8", "replace")[-LAST_WORDS:].decode("utf-8", "ignore"))
+        return redactor.mask_all([failures.clean(said[:beyond]), failures.clean(said[beyond:])])[1]
 
     async def _settle(self, kernel: Kernel) -> None:
         """One last request to a Python kernel: its outputs, if it has not failed, and what makes it ready to end."""

@@ -43,7 +43,7 @@ _LAST_WORDS_SECONDS = 0.1
 _LAST_WORDS_LOOKS = 2
 _POLL_SECONDS = 0.05
 LAST_WORDS = 16 * 1024
-"""How much is kept of what a kernel wrote past Jupyter, in bytes or in characters."""
+"""How many bytes are kept of what a kernel wrote past Jupyter."""
 
 
 class KernelDied(Exception):  # noqa: N818 (an outcome, not an error of dsjobs)

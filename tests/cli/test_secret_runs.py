@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ jobs:
 
 HEAD = f"""
 import os, sys, json, time
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[1:3]]!r}
 from disguises import DISGUISES
 password, key = os.environ["PASSWORD"], os.environ["KEY"]
 """
@@ -66,16 +68,17 @@ WRITES = [
     "{'a': (password, key.encode())}",
     "import hashlib\ndigest = hashlib.sha256((password + key).encode()).hexdigest()",
 ]
-PUBLISH = "\ntry:\n    import dsjobs\n    dsjobs.publish({})\nexcept ImportError:\n    pass"
+PUBLISH = "\nimport dsjobs\ndsjobs.publish({})"
 NOTEBOOKS = {
     "writes": [*WRITES[:-1], WRITES[-1] + PUBLISH.format("digest=digest")],
     # Longer than what is kept of a message and of a line, and cut in the middle of the secret.
     "raises": [HEAD, "def connect(what):\n    raise ValueError('x' * 280 + what + 'y' * 690 + what)\n\nconnect(password)"],
-    "dies": [HEAD, "text = ('last words: ' + password + '\\n').encode()\n"
-             "os.write(2, b'.' * 50 + text * 400 + key.encode()); os.write(1, text); os._exit(3)"],
+    # More than is kept of what goes past Jupyter, so that it begins in the middle of one.
+    "dies": [HEAD, "os.write(2, ((password + ' ') * 600 + '\\n' + key).encode())\nos._exit(3)"],
     "publishes": [HEAD, "dsn, rows = 'db://user:' + password + '@host', [1, {key: 2}]" + PUBLISH.format("dsn=dsn, rows=rows")],
     "below": ["import os\nassert os.environ['DSN'] == '***'"],
 }  # fmt: skip
+REMOTE = ("writes", "raises", "publishes", "below")
 
 
 @pytest.fixture
@@ -142,6 +145,7 @@ def test_run_on_this_machine_when_notebooks_write_secrets_down_then_nothing_that
     # What is masked was there: the notebook had the values.
     assert jobs["writes"]["outputs"] == {"digest": hashlib.sha256((PASSWORD + KEY).encode()).hexdigest()}
     assert "xxx***yyy" in jobs["raises"]["failure"]["message"]
+    assert set("".join(jobs["dies"]["failure"]["traceback"])) == set("* ")
     assert jobs["publishes"]["outputs"] == {"dsn": "***", "rows": "***"}
     assert jobs["publishes"]["failure"]["message"] == (
         "output 'dsn' holds the value of the secret 'PASSWORD'; output 'rows' holds the value of the secret 'KEY', "
@@ -171,15 +175,17 @@ def test_run_over_the_api_when_notebooks_get_secrets_then_only_the_request_has_t
     monkeypatch.setenv("YC_IAM_TOKEN", TOKEN)
     try:
         write_project(project, ADDRESS=server.address, STORE=f"{tmp_path}/store", PROJECT="p1")
-        for name in ("writes", "raises", "publishes", "below"):
+        for name in REMOTE:
             server.write(f"{name}.ipynb", *NOTEBOOKS[name])
-        select = [f"--select={name}" for name in ("writes", "raises", "publishes", "below")]
+        select = [f"--select={name}" for name in REMOTE]
 
         code, out = dsjobs("apply", "-e", "served", "-o", "json", *select)
 
         jobs = by_name(json.loads(out))
         assert code == 1
-        assert jobs["writes"]["outputs"] == {"digest": hashlib.sha256((PASSWORD + KEY).encode()).hexdigest()}, jobs
+        assert jobs["writes"]["outputs"] == {"digest": hashlib.sha256((PASSWORD + KEY).encode()).hexdigest()}, jobs[
+            "writes"
+        ]["failure"]
         assert (jobs["publishes"]["status"], jobs["publishes"]["outputs"]) == ("failed", {"dsn": "***", "rows": "***"})
         assert jobs["below"]["status"] == "succeeded"
         dsjobs("status")
@@ -187,7 +193,7 @@ def test_run_over_the_api_when_notebooks_get_secrets_then_only_the_request_has_t
         # The server forgets the values of variables; what notebooks print it keeps.
         operation = jobs["below"]["attempts"][0]["operation_id"]
         assert leaks(json.dumps(server.client.inspect(operation)), PASSWORD) == []
-        database = b"".join(path.read_bytes() for path in (tmp_path / "server" / "state").glob("*.sqlite*"))
-        assert b"BEGIN CANARY" not in database
+        with closing(sqlite3.connect(tmp_path / "server" / "state" / "operations.db")) as database:
+            assert database.execute("SELECT inputs FROM operations").fetchall() == [(None,)] * len(REMOTE)
     finally:
         server.stop()
