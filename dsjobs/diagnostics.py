@@ -28,7 +28,6 @@ CODES: dict[str, str] = {
     "DSJ102": "a value is not one of those allowed",
     "DSJ103": "a required key is missing",
     "DSJ104": "a key is unknown",
-    "DSJ105": "a key of the language that this version does not run yet",
     "DSJ106": "a value breaks a limit or a pattern",
     "DSJ107": "keys that exclude each other, or none of them",
     "DSJ108": "a contract or a variable's schema is not a valid JSON Schema",
@@ -44,7 +43,7 @@ CODES: dict[str, str] = {
     "DSJ206": "a template cannot be evaluated",
     "DSJ207": "a variable has no value, or a wrong one",
     "DSJ208": "an input has a value that cannot be sent",
-    "DSJ209": "an environment, a project, a connector or a pool is unknown",
+    "DSJ209": "an environment, a project, a connector, a pool or a secret is unknown",
     "DSJ210": "a template takes a list of a matrix job's cells for one, or one for a list",
     "DSJ301": "two jobs have the same name",
     "DSJ302": "needs names an unknown job",
@@ -59,6 +58,8 @@ CODES: dict[str, str] = {
     "DSJ407": "the notebook needs a variable that no input sets",
     "DSJ408": "no cell of the notebook assigns an output",
     "DSJ409": "a cell asks for an answer that nobody can give",
+    "DSJ410": "a secret has no value, or one that cannot be used",
+    "DSJ411": "a value that would be written down holds the value of a secret",
 }
 
 

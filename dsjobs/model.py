@@ -35,6 +35,27 @@ class VariableValue:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where the value of a secret is: in an environment variable or in a file, exactly one of them. `file` is relative to the
+    folder of the file that defines it; in a plan, to that of the job file. One that was read from a plan or a journal has no
+    `position`."""
+
+    name: str
+    env: str | None
+    file: str | None
+    position: Position | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """The shape of the plan and the journal."""
+        return {"env": self.env} if self.env is not None else {"file": self.file or ""}
+
+    @classmethod
+    def from_json(cls, name: str, data: Mapping[str, str]) -> SecretSource:
+        """The source that `as_json` wrote."""
+        return cls(name, data.get("env"), data.get("file"))
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One combination of a matrix. `label`: what stands in brackets in its name, e.g. `seed=1`. `ids`: for each key a text that
     is the same where the values are."""
@@ -114,6 +135,7 @@ class Spec:
     pools: Mapping[str, int] = field(default_factory=dict)
     includes: Mapping[str, str] = field(default_factory=dict)
     pool_places: Mapping[str, Position] = field(default_factory=dict)
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +143,8 @@ class Request:
     """What a job asks of a backend: the body and path of Project.Execute, in dsjobs' own names.
 
     Page: DataSphere API v2, REST, Project.Execute. Exactly one of `notebook` and `cell` is set. `input_variables` are
-    text, because the page does not say how other values become environment variables.
+    text, because the page does not say how other values become environment variables. `secrets`: the names of further
+    variables, each with the name of the secret that it gets when the job is submitted; no request knows a secret's value.
     """
 
     project: str
@@ -131,6 +154,7 @@ class Request:
     output_variable_names: tuple[str, ...] = ()
     spec: str | None = None
     spark_connector: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
@@ -138,12 +162,13 @@ class Request:
         return self.notebook or self.cell or ""
 
     def as_json(self) -> dict[str, Any]:
-        """The request in the API's own terms; what is not set is left out."""
+        """The request in the API's own terms; what is not set is left out. A secret is `{"secret": NAME}`."""
+        secrets = {name: {"secret": secret} for name, secret in self.secrets.items()}
         body: dict[str, Any] = {
             "projectId": self.project,
             "notebookId": self.notebook,
             "cellId": self.cell,
-            "inputVariables": dict(self.input_variables) or None,
+            "inputVariables": {**self.input_variables, **secrets} or None,
             "outputVariableNames": list(self.output_variable_names) or None,
             "spec": self.spec,
             "sparkConnectorId": self.spark_connector,
@@ -153,14 +178,16 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """The request that `as_json` wrote."""
+        inputs = data.get("inputVariables", {})
         return cls(
             project=data["projectId"],
             notebook=data.get("notebookId"),
             cell=data.get("cellId"),
-            input_variables=data.get("inputVariables", {}),
+            input_variables={name: value for name, value in inputs.items() if isinstance(value, str)},
             output_variable_names=tuple(data.get("outputVariableNames", ())),
             spec=data.get("spec"),
             spark_connector=data.get("sparkConnectorId"),
+            secrets={name: value["secret"] for name, value in inputs.items() if not isinstance(value, str)},
         )
 
 
@@ -395,6 +422,7 @@ class Plan:
     includes: Mapping[str, str] = field(default_factory=dict)
     git_commit: str | None = None
     earlier: EarlierManifest | None = None
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
 
 
 class Status(StrEnum):
@@ -415,7 +443,8 @@ class Status(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a job failed. `notebook`: a cell raised or the kernel died; `contract`: it ran, but its outputs are not what
-    was promised; `backend`: it could not be started or watched; `template`: its inputs could not be rendered.
+    was promised; `backend`: it could not be started or watched, or a secret had no value; `template`: its inputs could not be
+    rendered.
 
     `cell_number` counts code cells from 1; `line` is the line of that cell's source, from 1.
     """

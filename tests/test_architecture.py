@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "dsjobs"
 
 LEAVES = {"marks", "diagnostics", "errors", "model"}
-ROOT = {"", *LEAVES, "schemas", "files"}  # "" is the package itself: its version
+ROOT = {"", *LEAVES, "schemas", "files", "secrets", "redaction"}  # "" is the package itself: its version
 
 MAY_IMPORT: dict[str, set[str]] = {
     "marks": set(),
@@ -34,6 +34,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schemas": set(),
     "files": set(),
     "explanations": {"diagnostics"},
+    "secretforms": {"secrets"},
+    "secrets": {"secretforms"},
+    "redaction": {"model", "secrets"},
     "spec": LEAVES,
     "plan": LEAVES | {"spec"},
     "run": ROOT | {"plan", "spec", "backends.protocol"},
@@ -49,8 +52,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Part of the package to the parts that it may import besides itself."""
 
 PURE = (
-    "marks", "diagnostics", "errors", "model", "spec", "plan", "reports", "run.scheduler", "run.manifest", "run.records",
-    "run.outcome", "run.requests", "run.events", "run.conditions", "run.pools", "run.rules", "run.retries", "run.recovery",
+    "marks", "diagnostics", "errors", "model", "secrets", "secretforms", "redaction", "spec", "plan", "reports",
+    "run.scheduler", "run.manifest", "run.records", "run.outcome", "run.requests", "run.events", "run.conditions", "run.pools",
+    "run.rules", "run.retries", "run.recovery",
 )  # fmt: skip
 IMPURE_MODULES = frozenset(
     "asyncio builtins concurrent ctypes fcntl fileinput getpass glob http importlib io locale logging mmap multiprocessing os "

@@ -21,13 +21,17 @@ from dsjobs.backends.local_notes import Notes
 from dsjobs.backends.protocol import Capabilities, Notify, Submission
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.errors import BackendError
-from dsjobs.model import ExecutedNotebook, Failure, Job, Operation, Request
+from dsjobs.model import ExecutedNotebook, Failure, Job, Operation
 from dsjobs.notebook import cells, kernelsettings, kernelspecs, paths, reading
 from dsjobs.notebook.errors import NotebookError
 from dsjobs.notebook.kernelsettings import KernelSettings
 from dsjobs.publish import VARIABLE as OUTPUTS_VARIABLE
+from dsjobs.redaction import redacted
+from dsjobs.secrets import Redactor
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from dsjobs.notebook.execution import Execution, Order
     from dsjobs.notebook.kernelhost import KernelHost
 
@@ -144,8 +148,9 @@ class LocalBackend:
             operation = _ended(run, Failure("backend", str(error), hint=error.hint))
         except (Exception, asyncio.CancelledError) as bug:  # noqa: BLE001 (a lost operation would be waited for for ever)
             operation = _ended(run, _unexpected(bug))
+        operation = redacted(replace(operation, done=True), run.submission.redactor)
         run.is_decided, run.execution = True, None
-        operation = replace(operation, done=True, started_at=started_at, finished_at=time.time())
+        operation = replace(operation, started_at=started_at, finished_at=time.time())
         if run.notes is not None and not (self._is_closed and run.is_cancelled):
             await asyncio.to_thread(run.notes.end, run.key, operation)
         run.operation = operation
@@ -154,7 +159,7 @@ class LocalBackend:
     async def _outcome(self, run: _Run) -> Operation:
         from dsjobs.notebook.execution import Execution
 
-        order = await asyncio.to_thread(self._order, run.submission.request)
+        order = await asyncio.to_thread(self._order, run.submission)
         assert self._host is not None
         if run.notes is not None:
             await asyncio.to_thread(run.notes.begin, run.key)
@@ -177,13 +182,15 @@ class LocalBackend:
             executed=ExecutedNotebook(None if path is None or problem else str(path), digest),
         )
 
-    def _order(self, request: Request) -> Order:
+    def _order(self, submission: Submission) -> Order:
         """What to run. Reads files, so it runs in a thread of its own."""
         from dsjobs.notebook.execution import Order
 
+        request = submission.request
         target = cells.find(paths.project_folder(self._base, request.project), request)
         kernel = kernelspecs.choose(target.notebook)
-        return Order(target, kernel, {**_inherited(), **request.input_variables}, request.output_variable_names)
+        environment = {**_inherited(), **submission.variables()}
+        return Order(target, kernel, environment, request.output_variable_names, submission.redactor)
 
     async def _closing(self) -> None:
         assert self._loop is not None and self._host is not None
@@ -215,13 +222,11 @@ def _kernel_host(settings: KernelSettings) -> KernelHost:
 async def _written(run: _Run, execution: Execution) -> Failure | None:
     """Writes the executed notebook where the submission wants it; what hindered that becomes the outcome, or is added to
     a failure of the notebook itself."""
-    from dsjobs.notebook import writing
-
     path = run.submission.executed_notebook
     if path is None:
         return None
     try:
-        await asyncio.to_thread(writing.write, execution.node, path)
+        await asyncio.to_thread(_write, execution.node, path, run.submission.redactor)
     except OSError as error:
         problem = f"the executed notebook cannot be written to {path}: {error.strerror or error}"
         if execution.failure is None:
@@ -229,6 +234,14 @@ async def _written(run: _Run, execution: Execution) -> Failure | None:
         hint = f"{execution.failure.hint}; {problem}" if execution.failure.hint else problem
         return replace(execution.failure, hint=hint)
     return None
+
+
+def _write(node: NotebookNode, path: Path, redactor: Redactor) -> None:
+    """Writes an executed notebook, without secrets. Raises OSError."""
+    from dsjobs.notebook import masking, writing
+
+    masking.mask(node, redactor)
+    writing.write(node, path)
 
 
 def _ended(run: _Run, failure: Failure | None) -> Operation:

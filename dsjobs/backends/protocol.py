@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.model import Job, Operation, Request
+from dsjobs.secrets import Redactor, Secret
 
 Notify = Callable[[str], None]
 """`notify(operation_id)`: look at this operation now. May be called from any thread, and more than once; which backends
@@ -44,13 +45,21 @@ class Capabilities:
 @dataclass(frozen=True, slots=True)
 class Submission:
     """One attempt of a job, ready to go: the request, and where its executed notebook belongs (None: nowhere). `notes`: a
-    folder of the run in which a backend whose operations end with its process may keep what a later one must know."""
+    folder of the run in which a backend whose operations end with its process may keep what a later one must know. `secrets`:
+    the inputs whose values stand nowhere else; whatever a backend writes to a disk goes through `redactor` first."""
 
     job: str
     attempt: int
     request: Request
     executed_notebook: Path | None = None
     notes: Path | None = None
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
+
+    def variables(self) -> dict[str, str]:
+        """Every input as it is handed over, secrets with their values."""
+        revealed = {name: secret.reveal() for name, secret in self.secrets.items()}
+        return {**self.request.input_variables, **revealed}
 
 
 class Backend(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dsjobs.cli.fingerprints import Caching
 from dsjobs.cli.plan import make
 from dsjobs.cli.repository import git_state
 from dsjobs.errors import UsageError
+from dsjobs.marks import Source
 from dsjobs.model import Plan
 
 
@@ -85,6 +86,7 @@ def command(
     if file is not None and saved_plans.is_one(Path(file)):
         _refuse_planning(click.get_current_context(), file)
         plan, base, git = _from_plan(console, Path(file), env, state_dir)
+        sources: Sequence[Source] = ()
     else:
         with loading.no_collections():
             found = earlier.load(from_run, file, state_dir) if from_run else None
@@ -104,13 +106,13 @@ def command(
         if planned.plan is None:
             raise refuse(console, planned.diagnostics, loaded.sources)
         console.diagnostics(planned.diagnostics, loaded.sources)
-        plan, base = planned.plan, loaded.path.absolute().parent
+        plan, base, sources = planned.plan, loaded.path.absolute().parent, loaded.sources
         git = dict(planned.git) if planned.git is not None else git_state(base)
     guards.require_consent(console, plan, yes=yes)
     from dsjobs.cli.running import Wishes, start
 
     wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, iam_token)
-    return start(console, plan, base, git, state=state_dir or base / ".dsjobs", wishes=wishes).code
+    return start(console, plan, base, git, state=state_dir or base / ".dsjobs", wishes=wishes, sources=sources).code
 
 
 _OF_RUNNING = frozenset(

@@ -1,9 +1,10 @@
-"""The only place that prints: answers to stdout, progress and diagnostics to stderr."""
+"""The only place that prints: answers to stdout, progress and diagnostics to stderr, all of it without secrets."""
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -12,6 +13,10 @@ import click
 
 from dsjobs.diagnostics import Diagnostic, text
 from dsjobs.marks import Source
+from dsjobs.secrets import Redactor, Secret
+
+KNOWN = Redactor()
+"""The secrets that this process has read: one for all of it, because what ends a command is told by who knows nothing of it."""
 
 _STYLES: dict[str, dict[str, Any]] = {
     "error": {"fg": "red", "bold": True},
@@ -88,6 +93,15 @@ class Console:
             styled = self.styled(diagnostic.severity, diagnostic.severity, sys.stderr) + ": "
             self._print(shown.replace(word, styled, 1), sys.stderr)
 
+    def hide_in_ci(self, secret: Secret) -> None:
+        """Tell the runner of GitHub Actions, if it is one that reads stderr, to mask a secret in its own log too.
+
+        Page: Workflow commands for GitHub Actions, Masking a value in a log. A file that stderr goes to is no runner.
+        """
+        if os.environ.get("GITHUB_ACTIONS") == "true" and sys.stderr is not None and not _is_file(sys.stderr):
+            value = secret.reveal().replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            click.echo(f"::add-mask::{value}", err=True)
+
     def status_on_stdout(self, status: str) -> str:
         """As `status`, for the answer."""
         return self.status(status, sys.stdout)
@@ -115,6 +129,7 @@ class Console:
     def _print(self, text: str, stream: TextIO | None) -> None:
         if stream is None:  # the process was started with it closed
             return
+        text = KNOWN.mask(text)
         encoding = stream.encoding or "ascii"
         plain = text if _can_encode(text, stream) else text.translate(_PLAIN)
         safe = plain.encode(encoding, "backslashreplace").decode(encoding)
@@ -130,6 +145,13 @@ def _silence(stream: TextIO) -> None:
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, stream.fileno())
     os.close(sink)
+
+
+def _is_file(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _can_encode(text: str, stream: TextIO | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from dsjobs import __version__
-from dsjobs.cli.console import Console
+from dsjobs.cli.console import KNOWN, Console
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.errors import DsjobsError, ExitCode, InvalidFileError
 from dsjobs.marks import Source
@@ -18,11 +18,22 @@ class RefusedError(InvalidFileError):
     """Diagnostics that end a command. They have been shown already."""
 
 
-def refuse(console: Console, diagnostics: Sequence[Diagnostic], sources: Sequence[Source]) -> RefusedError:
+class UnprovidedError(RefusedError):
+    """The same of secrets that cannot be had, as credentials that cannot: nothing was decided about the jobs."""
+
+    exit_code = ExitCode.BACKEND
+
+
+def refuse(
+    console: Console,
+    diagnostics: Sequence[Diagnostic],
+    sources: Sequence[Source],
+    kind: type[RefusedError] = RefusedError,
+) -> RefusedError:
     """Show `diagnostics`; raise what comes back."""
     console.diagnostics(diagnostics, sources)
     errors = sum(diagnostic.is_error for diagnostic in diagnostics)
-    return RefusedError(f"{errors} error{'s' if errors != 1 else ''}", diagnostics=diagnostics)
+    return kind(f"{errors} error{'s' if errors != 1 else ''}", diagnostics=diagnostics)
 
 
 def report(error: Exception) -> int:
@@ -65,5 +76,5 @@ def _write_report(error: Exception) -> str:
     with tempfile.NamedTemporaryFile(
         "w", prefix="dsjobs-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as file:
-        file.write("\n".join(lines))
+        file.write(KNOWN.mask("\n".join(lines)))
     return file.name

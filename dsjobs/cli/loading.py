@@ -26,6 +26,7 @@ from dsjobs.spec.environments import check_environment
 from dsjobs.spec.expand import expand, uses_git
 from dsjobs.spec.include import merge
 from dsjobs.spec.references import check_references
+from dsjobs.spec.secret_inputs import check_secrets
 from dsjobs.spec.variables import resolve
 
 FILE_NAMES = ("jobs.yaml", "jobs.yml")
@@ -140,7 +141,8 @@ def load(path: Path) -> Loaded:
     found += merge(data, included.files, complete=included.complete)
     digest = digest_of(content)
     spec, problems = parse.parse(checked, file=str(path), stem=path.stem, digest=digest, includes=included.digests)
-    found += [*problems, *check_references(spec, data), *check_graph(spec.jobs, _nameless_jobs(data))]
+    found += [*problems, *check_references(spec, data), *check_secrets(spec, data)]
+    found += check_graph(spec.jobs, _nameless_jobs(data))
     return Loaded(path, spec, sources, tuple(in_order(found)))
 
 

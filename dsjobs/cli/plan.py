@@ -17,7 +17,7 @@ from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared
 from dsjobs.cli.loading import ALL, Choice, Loaded, Planned
 from dsjobs.cli.varfiles import read_variables
-from dsjobs.diagnostics import has_errors
+from dsjobs.diagnostics import has_errors, in_order
 from dsjobs.errors import ExitCode
 from dsjobs.model import Plan, PlannedJob, Retry, VariableValue
 from dsjobs.plan.saved import as_json
@@ -91,7 +91,7 @@ def command(
         plan = planned.plan
         if plan is None:
             raise refuse(console, planned.diagnostics, loaded.sources)
-        console.diagnostics(planned.diagnostics, loaded.sources)
+        _show_problems(console, loaded, planned, plan)
         if output == "json":
             console.answer_json(as_json(plan, __version__))
         else:
@@ -100,6 +100,18 @@ def command(
             saved_plans.write(out, plan)
             console.progress(f"saved: `dsjobs apply {shlex.quote(str(out))}` runs this plan")
     return ExitCode.USAGE if detailed_exitcode and any(one.action == "run" for one in plan.jobs) else ExitCode.OK
+
+
+def _show_problems(console: Console, loaded: Loaded, planned: Planned, plan: Plan) -> None:
+    """Everything that there is to say of a plan, but no more than warnings."""
+    found = planned.diagnostics
+    if plan.secrets:
+        from dsjobs.cli.secret_sources import outlook
+
+        found = (*found, *outlook(console, plan, loaded.path.absolute().parent))
+        if has_errors(found):
+            raise refuse(console, in_order(found), loaded.sources)
+    console.diagnostics(in_order(found), loaded.sources)
 
 
 def make(
@@ -130,7 +142,13 @@ def make(
     if planned.plan is None:
         return loaded, planned
     commit = planned.git["commit"] if planned.git else None
-    plan = prepared(replace(planned.plan, git_commit=commit), loaded.path.absolute().parent, caching)
+    base = loaded.path.absolute().parent
+    plan = replace(planned.plan, git_commit=commit)
+    if plan.secrets:
+        from dsjobs.cli.secret_sources import from_base
+
+        plan = replace(plan, secrets=from_base(plan.secrets, base))
+    plan = prepared(plan, base, caching)
     return loaded, replace(planned, plan=plan)
 
 
@@ -167,6 +185,7 @@ def _job_lines(index: int, planned: PlannedJob) -> list[str]:
     if job.description:
         lines.append(f"     {_one_line(job.description)}")
     lines += [f"     {name} = {_one_line(text)}" for name, text in request.input_variables.items()]
+    lines += [f"     {name} = ***   (secret {secret})" for name, secret in request.secrets.items()]
     lines += [
         f"     {name} = {_one_line(str(text))}   (known when it starts)" for name, text in job.deferred_inputs.items()
     ]

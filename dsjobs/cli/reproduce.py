@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,7 @@ def _intent(console: Console, run: EarlierRun, file: str | None, env: str | None
 def _planned(console: Console, run: EarlierRun, file: str | None) -> tuple[Path, Plan]:
     """The job file, and the plan in the environment of the run."""
     from dsjobs.cli import loading
+    from dsjobs.cli.secret_sources import from_base
 
     if run.folder is not None:
         records = journal.read(run.folder.journal)
@@ -160,7 +161,8 @@ def _planned(console: Console, run: EarlierRun, file: str | None) -> tuple[Path,
     if environment is None:
         hint = "name the job file that it was made with by -f"
         raise UsageError(f"{spec.file} has no environment '{run.manifest['run']['environment']}'", hint=hint)
-    return path, reproduction.from_manifest(run.manifest, environment)
+    plan = reproduction.from_manifest(run.manifest, environment)
+    return path, replace(plan, secrets=from_base(spec.secrets, path.absolute().parent))
 
 
 def _spec(console: Console, path: Path) -> Spec:

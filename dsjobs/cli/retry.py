@@ -89,7 +89,7 @@ def command(
     git = dict(planned.git) if planned.git is not None else git_state(base)
     wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, iam_token)
     state = state_dir or base / ".dsjobs"
-    return start(console, plan, base, git, state=state, wishes=wishes, parent_run=found.id).code
+    return start(console, plan, base, git, state=state, wishes=wishes, parent_run=found.id, sources=loaded.sources).code
 
 
 def _require_ended(manifest: Mapping[str, Any]) -> None:

@@ -23,7 +23,9 @@ from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
 from dsjobs.cli.fingerprints import read_code
 from dsjobs.cli.progress import JsonLines, Progress
+from dsjobs.cli.secret_sources import needed_by, provided
 from dsjobs.errors import BackendError, ExitCode, UsageError
+from dsjobs.marks import Source
 from dsjobs.model import Plan, Status
 from dsjobs.plan.fingerprint import fingerprinted
 from dsjobs.plan.saved import as_json
@@ -37,6 +39,7 @@ from dsjobs.run.manifest_file import ManifestFile
 from dsjobs.run.pace import Durations
 from dsjobs.run.records import moment
 from dsjobs.run.recovery import Recovered, recover
+from dsjobs.run.secret_values import SecretValues
 from dsjobs.run.store import RunFolder
 
 
@@ -72,9 +75,11 @@ def start(
     state: Path,
     wishes: Wishes,
     parent_run: str | None = None,
+    sources: Sequence[Source] = (),
 ) -> Ended:
-    """Run `plan` in a new run folder below `state`; `base` is the job file's folder. Raises GuardError where another run of
-    this environment goes on."""
+    """Run `plan` in a new run folder below `state`; `base` is the job file's folder, `sources` what the plan was made from.
+    Raises GuardError where another run of this environment goes on, and RefusedError where a secret cannot be had."""
+    secret_values = provided(console, plan, base, needed_by(plan), sources=sources)
     if any(planned.fingerprint is None for planned in plan.jobs):
         plan = fingerprinted(plan, read_code(base, plan))
     clock = Clock(time.time, time.monotonic)
@@ -94,7 +99,7 @@ def start(
         console.progress(f"run {run_id} · {plan.name} in '{plan.environment}' · {number}")
         log = held.enter_context(Journal(folder.journal))
         context = RunContext(run_id, started_at, header, folder)
-        made = _Made(console, plan, backend, log, context, clock, copies, wishes)
+        made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
         return made.run((), None, durations)
 
 
@@ -112,6 +117,9 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
             recovered = recovered.stopped(stop)
         plan, header = recovered.plan, recovered.header
         base = (folder.path / header["folder"]).resolve()
+        # Who only wants its end need not have them.
+        needed = needed_by(plan, recovered.ended) if stop is None else ()
+        secret_values = provided(console, plan, base, needed)
         copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
         state = folder.path.parent.parent
         held.enter_context(_environment_lock(state, plan, run_id, clock.now(), wishes))
@@ -125,7 +133,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         log = held.enter_context(Journal(folder.journal, existing=True))
         began = datetime.fromisoformat(header["at"]).timestamp()
         context = RunContext(run_id, began, {**header, **_here(run_id)}, folder)
-        made = _Made(console, plan, backend, log, context, clock, copies, wishes)
+        made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
         return made.run(earlier, recovered, Durations(store.last_durations(state)))
 
 
@@ -146,6 +154,7 @@ class _Made:
     clock: Clock
     copies: Sequence[Path]
     wishes: Wishes
+    secret_values: SecretValues
 
     def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
         console, folder, wishes = self.console, self.context.folder, self.wishes
@@ -165,6 +174,7 @@ class _Made:
             durations=durations,
             recovered=recovered,
             remark=console.progress,
+            secrets=self.secret_values,
         )
         try:
             with interrupts.handled(executor, wishes.on_interrupt, came):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbclient import NotebookClient
@@ -16,9 +16,10 @@ from dsjobs.model import Failure, KernelStart, Unread
 from dsjobs.notebook import failures, outputs
 from dsjobs.notebook.cells import Target
 from dsjobs.notebook.kernelhost import KernelHost
-from dsjobs.notebook.kernels import Kernel, KernelDied
+from dsjobs.notebook.kernels import LAST_WORDS, Kernel, KernelDied
 from dsjobs.notebook.kernelspecs import KernelChoice
 from dsjobs.notebook.reading import Cell
+from dsjobs.secrets import Redactor
 
 # How long a cell may take to answer an interrupt, and the kernel a SIGTERM, before the next stronger means.
 _INTERRUPT_SECONDS = 2.0
@@ -31,12 +32,14 @@ _OUTPUT_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to run: a notebook or a cell of it, in which kernel, with which environment, for which outputs."""
+    """What to run: a notebook or a cell of it, in which kernel, with which environment, for which outputs. What it said is
+    shortened for a failure only after `redactor` has seen it."""
 
     target: Target
     kernel: KernelChoice
     environment: Mapping[str, str]
     output_names: tuple[str, ...]
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Execution:
@@ -109,7 +112,7 @@ class Execution:
         try:
             await self._run_cells(kernel)
         except KernelDied as death:
-            self.failure = failures.from_death(self._cell, death.exit_code, kernel.last_words())
+            self.failure = failures.from_death(self._cell, death.exit_code, self._last_words(kernel))
             return
         except CellExecutionError:
             self.failure = failures.from_exception(self._cell, self._reply) if self._cell else None
@@ -134,7 +137,7 @@ class Execution:
 
     def _start_failure(self, error: Exception) -> Failure:
         name = self._order.kernel.name
-        traceback = failures.lines(self._kernel.last_words()) if self._kernel else ()
+        traceback = failures.lines(self._last_words(self._kernel)) if self._kernel else ()
         if isinstance(error, KernelDied):
             how, hint = failures.death(error.exit_code)
             message = f"kernel '{name}' ended before it was ready: {how}"
@@ -164,7 +167,14 @@ class Execution:
             client.set_widgets_metadata()
 
     def _remember(self, *, execute_reply: Mapping[str, Any], **_: Any) -> None:
-        self._reply = execute_reply["content"]
+        self._reply = failures.masked(execute_reply["content"], self._order.redactor)
+
+    def _last_words(self, kernel: Kernel) -> str:
+        """The last words of a kernel, without secrets: one that began before them is in what is read beyond them."""
+        redactor = self._order.redactor
+        said = kernel.last_words(2 * redactor.reach)
+        beyond = len(said) - len(said.encode("utf-8", "replace")[-LAST_WORDS:].decode("utf-8", "ignore"))
+        return redactor.mask_all([failures.clean(said[:beyond]), failures.clean(said[beyond:])])[1]
 
     async def _settle(self, kernel: Kernel) -> None:
         """One last request to a Python kernel: its outputs, if it has not failed, and what makes it ready to end."""

@@ -11,6 +11,7 @@ from typing import Any
 from dsjobs.model import Failure
 from dsjobs.notebook.kernelsettings import size_text
 from dsjobs.notebook.reading import Cell
+from dsjobs.secrets import Redactor
 
 # CSI and OSC sequences, other escapes, control characters but tab and newline, and marks that turn the text's direction.
 _INVISIBLE = re.compile(
@@ -47,6 +48,15 @@ _NATIVE_CRASH = "native code crashed, most likely in a compiled library that the
 def clean(text: str) -> str:
     """`text` without colours, control characters and halves of surrogate pairs; tabs and newlines stay."""
     return _INVISIBLE.sub("", text).encode("utf-8", "replace").decode("utf-8")
+
+
+def masked(reply: Mapping[str, Any], redactor: Redactor) -> Mapping[str, Any]:
+    """The content of an execute reply, cleaned, without secrets: what is shortened afterwards is no part of one."""
+    if not redactor:
+        return reply
+    texts = {name: redactor.mask(clean(str(reply.get(name) or ""))) for name in ("ename", "evalue")}
+    frames = [clean(str(frame)) for frame in reply.get("traceback") or []]
+    return {**reply, **texts, "traceback": redactor.mask_all(frames)}
 
 
 def from_exception(cell: Cell, reply: Mapping[str, Any]) -> Failure:

@@ -42,7 +42,8 @@ _REST_SECONDS = 2.0
 _LAST_WORDS_SECONDS = 0.1
 _LAST_WORDS_LOOKS = 2
 _POLL_SECONDS = 0.05
-_LAST_WORDS_BYTES = 16 * 1024
+LAST_WORDS = 16 * 1024
+"""How many bytes are kept of what a kernel wrote past Jupyter."""
 
 
 class KernelDied(Exception):  # noqa: N818 (an outcome, not an error of dsjobs)
@@ -158,11 +159,12 @@ class Kernel:
             await self.manager.cleanup_resources()
             self._log.unlink(missing_ok=True)
 
-    def last_words(self) -> str:
-        """The end of what the process wrote past Jupyter: why it could not start, or where native code crashed."""
+    def last_words(self, more_bytes: int = 0) -> str:
+        """The end of what the process wrote past Jupyter, `LAST_WORDS` and so many bytes more: why it could not start, or where
+        native code crashed."""
         try:
             with self._log.open("rb") as file:
-                file.seek(-min(_LAST_WORDS_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+                file.seek(-min(LAST_WORDS + more_bytes, file.seek(0, os.SEEK_END)), os.SEEK_END)
                 return file.read().decode("utf-8", "replace")
         except OSError:
             return ""

@@ -1,8 +1,9 @@
 """What the jobs of a plan depend on, each as one fingerprint: equal ones stand for jobs that would do the same.
 
 In it: backend and environment, the request but its inputs, the inputs, the contracts of the outputs, `when`, the code, and the
-fingerprints of the jobs that it needs. Inputs that are known only at submit count by their templates: what goes into these
-comes from jobs that it needs, or is new in each run. Retries, time limits, pools and words for people are not in it.
+fingerprints of the jobs that it needs. Secrets count by their names, inputs that are known only at submit by their templates:
+what goes into these comes from jobs that it needs, or is new in each run. Retries, time limits, pools and words for people are
+not in it.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ def _request(job: Job) -> Iterator[tuple[str, str]]:
 def _inputs(job: Job) -> Iterator[tuple[str, str]]:
     for name, text in job.request.input_variables.items():
         yield name, _shortened(text)
+    for name, secret in job.request.secrets.items():
+        yield name, f"*** (secret {secret})"
     for name, template in job.deferred_inputs.items():
         yield name, _shortened(template if isinstance(template, str) else digest({"": plain(template)}))
 

@@ -47,6 +47,7 @@ def make_plan(
         protected=environment.protected,
         pools=pools,
         includes=spec.includes,
+        secrets=spec.secrets,
         jobs=planned if selected is None else apply_selection(planned, selected, earlier or {}),
     )
 

@@ -16,6 +16,7 @@ from dsjobs.model import (
     Request,
     Retry,
     Reused,
+    SecretSource,
     VariableValue,
 )
 
@@ -38,11 +39,18 @@ def as_json(plan: Plan, tool_version: str) -> dict[str, Any]:
         body["protected"] = True
     if plan.pools:
         body["pools"] = dict(plan.pools)
+    if plan.secrets:
+        body["secrets"] = secrets_as_json(plan)
     if plan.git_commit is not None:
         body["git_commit"] = plan.git_commit
     if plan.earlier is not None:
         body["earlier"] = {"run": plan.earlier.run, "digest": plan.earlier.digest, "path": plan.earlier.path}
     return {"schema_version": 1, "tool_version": tool_version, "digest": digest(body), **body}
+
+
+def secrets_as_json(plan: Plan) -> dict[str, Any]:
+    """Where the secrets of a plan are; what they are is nowhere in it."""
+    return {name: source.as_json() for name, source in sorted(plan.secrets.items())}
 
 
 def job_file_as_json(plan: Plan) -> dict[str, Any]:
@@ -118,6 +126,7 @@ def from_json(data: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> Pla
         includes={one["path"]: one["digest"] for one in data["job_file"].get("includes", ())},
         git_commit=data.get("git_commit"),
         earlier=EarlierManifest(**data["earlier"]) if data.get("earlier") else None,
+        secrets={name: SecretSource.from_json(name, one) for name, one in data.get("secrets", {}).items()},
     )
 
 

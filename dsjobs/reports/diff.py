@@ -114,7 +114,7 @@ def _job(name: str, one: Mapping[str, Any] | None, other: Mapping[str, Any] | No
     yield from changed(iter((("status", one["status"], other["status"]), ("failure", _kind(one), _kind(other)))))
     requests = one["request"], other["request"]
     yield from changed((what, *(request.get(key, ABSENT) for request in requests)) for key, what in _REQUEST.items())
-    yield from changed(_each("inputs", *(request.get("inputVariables", {}) for request in requests)))
+    yield from changed(_each("inputs", *(_inputs(request) for request in requests)))
     yield from _code(name, one["notebook"], other["notebook"])
     yield from changed(_each("outputs", one["outputs"] or {}, other["outputs"] or {}))
     beside = (
@@ -122,6 +122,12 @@ def _job(name: str, one: Mapping[str, Any] | None, other: Mapping[str, Any] | No
         ("duration", one["duration"], other["duration"]),
     )
     yield from changed(iter(beside), counts=False)
+
+
+def _inputs(request: Mapping[str, Any]) -> dict[str, str]:
+    """The inputs as texts; of a secret there is the name only."""
+    inputs = request.get("inputVariables", {})
+    return {name: text if isinstance(text, str) else f"*** (secret {text['secret']})" for name, text in inputs.items()}
 
 
 def _kind(job: Mapping[str, Any]) -> Any:

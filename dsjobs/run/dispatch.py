@@ -14,6 +14,7 @@ from dsjobs.model import Operation
 from dsjobs.run.calls import Workers
 from dsjobs.run.flights import Answer, CancelFailed, Flight, Look, Timers
 from dsjobs.run.pace import Pace, kind
+from dsjobs.run.secret_values import SecretValues
 from dsjobs.run.store import RunFolder
 
 LONGEST_DELAY = 15.0
@@ -33,6 +34,7 @@ class Dispatch:
         workers: Workers,
         timers: Timers,
         pace: Pace,
+        secrets: SecretValues,
         *,
         post: Callable[[Any], None],
         ticks: Callable[[], float],
@@ -43,6 +45,7 @@ class Dispatch:
         self._workers = workers
         self._timers = timers
         self._pace = pace
+        self._secrets = secrets
         self._post = post
         self._ticks = ticks
         self._flights: dict[str, Flight] = {}
@@ -80,11 +83,14 @@ class Dispatch:
     def submit(self, flight: Flight) -> None:
         """Have it submitted, for the first time or again: the key is the same."""
         executed, notes = (self._folder.notebook(flight.job), self._folder.notes) if self._folder else (None, None)
-        submission = Submission(flight.job, flight.attempt, flight.request, executed, notes)
         flight.tries += 1
         flight.put_off = None
 
         def call() -> Operation:
+            given = self._secrets.given(flight.request, flight.key)
+            submission = Submission(
+                flight.job, flight.attempt, flight.request, executed, notes, given, self._secrets.redactor
+            )
             return self._backend.submit(submission, idempotency_key=flight.key, notify=self._notify)
 
         self._call(flight.job, "submit", call)

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from dsjobs.backends.protocol import Backend
 from dsjobs.errors import BackendError
-from dsjobs.model import Failure, Job, Operation, Plan, Status
+from dsjobs.model import Failure, Job, Operation, Plan, Request, Status
 from dsjobs.plan.bindings import Ended, names_of
+from dsjobs.redaction import redacted, redacted_failure
 from dsjobs.run import records
 from dsjobs.run.calls import Workers
 from dsjobs.run.dispatch import Dispatch
@@ -39,10 +40,11 @@ from dsjobs.run.outcome import Outcome, duration, judge, still_running
 from dsjobs.run.pace import Durations, Pace
 from dsjobs.run.recovery import Recovered
 from dsjobs.run.remarks import Remarks
-from dsjobs.run.requests import render_request, skip_reason
+from dsjobs.run.requests import held_secrets, render_request, skip_reason
 from dsjobs.run.retries import next_delay
 from dsjobs.run.rules import ended_before, needs_of_run, rules_of, skipped_before
 from dsjobs.run.scheduler import Scheduler, run_status
+from dsjobs.run.secret_values import SecretValues
 
 MAX_WORKERS = 16
 """More threads make `requests` slower, not faster."""
@@ -84,10 +86,12 @@ class Executor:
         durations: Durations | None = None,
         recovered: Recovered | None = None,
         remark: Callable[[str], None] | None = None,
+        secrets: SecretValues | None = None,
     ) -> None:
         """`log` gets every record before it is acted on; `listeners` after that, in the given order. `durations`: how long
         the same notebooks took in earlier runs (`kind` names them). `recovered`: the run goes on where its journal ends.
-        `remark` is told of what fails on the way and is tried again."""
+        `remark` is told of what fails on the way and is tried again. `secrets`: of the plan; without them a job that takes
+        one fails."""
         self._plan = plan
         self._backend = backend
         self._log = log
@@ -95,6 +99,8 @@ class Executor:
         self._clock = clock
         self._listeners = listeners
         self._recovered = recovered
+        secrets = secrets or SecretValues()
+        self._redactor = secrets.redactor
         self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
         self._scheduler = Scheduler(needs_of_run(plan), rules_of(plan, fail_fast=fail_fast))
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -103,7 +109,7 @@ class Executor:
         self._remarks = Remarks(remark, clock.ticks)
         pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
         self._dispatch = Dispatch(
-            backend, context.folder, self._workers, self._timers, pace, post=self._inbox.put, ticks=clock.ticks
+            backend, context.folder, self._workers, self._timers, pace, secrets, post=self._inbox.put, ticks=clock.ticks
         )
         self._names: dict[str, Any] = self._template_names()
         self._ended_jobs = ended_before(plan)
@@ -276,8 +282,11 @@ class Executor:
             self._skip(Skip(job.name, reason, reason), turn)
             return [Finished(job.name, Status.SKIPPED, reason)]
         request = reason or render_request(job, names)
+        if self._redactor and isinstance(request, Request):
+            request = held_secrets(job, request, self._redactor) or request
         if isinstance(request, Failure):
-            return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, request), turn)]
+            failure = redacted_failure(request, self._redactor)
+            return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, failure), turn)]
         key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
         flight = Flight(action.job, action.attempt, request, key, self._clock.ticks())
         self._dispatch.add(flight)
@@ -315,6 +324,8 @@ class Executor:
     def _seen(self, flight: Flight, operation: Operation, turn: Turn) -> None:
         if operation.done:
             job = self._jobs[flight.job]
+            # Before the contracts are looked at: what is said of a broken one quotes the value.
+            operation = redacted(operation, self._redactor)
             self._finish(flight, judge(operation, job.outputs, cancelling=flight.cancelling, timeout=job.timeout), turn)
             return
         self._remarks.looked(flight.job)
@@ -351,7 +362,8 @@ class Executor:
         self._fail(flight, message, "whether the backend has started it is not known", turn)
 
     def _fail(self, flight: Flight, message: str, hint: str | None, turn: Turn) -> None:
-        self._finish(flight, Outcome(Status.FAILED, Failure("backend", message, hint)), turn)
+        failure = redacted_failure(Failure("backend", message, hint), self._redactor)
+        self._finish(flight, Outcome(Status.FAILED, failure), turn)
 
     def _finish(self, flight: Flight, outcome: Outcome, turn: Turn) -> None:
         """An attempt has ended: with it the job, unless it is tried again."""

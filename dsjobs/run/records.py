@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsjobs.model import Plan, Request, Status
-from dsjobs.plan.saved import job_as_json, job_file_as_json, plain
+from dsjobs.plan.saved import job_as_json, job_file_as_json, plain, secrets_as_json
 from dsjobs.run.outcome import Outcome
 
 SCHEMA_VERSION = 1
@@ -29,6 +29,7 @@ def moment(seconds: float) -> str:
 def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
     """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`, `folder`, `parent_run`."""
     protected = {"protected": True} if plan.protected else {}
+    secrets = {"secrets": secrets_as_json(plan)} if plan.secrets else {}
     return {
         "record": "run_started",
         "schema_version": SCHEMA_VERSION,
@@ -42,6 +43,7 @@ def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str)
         "environment": plan.environment,
         "backend": plan.backend,
         **protected,
+        **secrets,
         "settings": plain(plan.settings),
         "max_parallel": plan.max_parallel,
         "pools": dict(plan.pools),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from dsjobs.model import Failure, Job, Request
+from dsjobs.secrets import Redactor
 from dsjobs.spec.conditions import holds
 from dsjobs.spec.templates import TemplateError, render
 from dsjobs.spec.values import encode
@@ -36,3 +37,13 @@ def render_request(job: Job, names: Mapping[str, Any]) -> Request | Failure:
             place = f"{job.position('inputs', name)}: " if job.places else ""
             return Failure("template", f"{place}input '{name}': {error}", getattr(error, "hint", None))
     return replace(job.request, input_variables=rendered)
+
+
+def held_secrets(job: Job, request: Request, redactor: Redactor) -> Failure | None:
+    """The failure of a request whose rendered inputs hold a secret: the journal would have it."""
+    for name in job.deferred_inputs:
+        held = redactor.names_in(request.input_variables[name])
+        if held:
+            message = f"input '{name}' holds the value of the secret '{held[0]}', which must not be written down"
+            return Failure("template", message, f"write {{secret: {held[0]}}} as its whole value")
+    return None

@@ -15,6 +15,7 @@ from dsjobs.spec.layers import Layers, first, input_position, layers_of, positio
 from dsjobs.spec.matrix import MAX_CELLS_OF_A_FILE, too_many_in_all
 from dsjobs.spec.references import LOAD_TIME_KEYS
 from dsjobs.spec.rendering import Rendering, roots
+from dsjobs.spec.secret_inputs import secret_name
 from dsjobs.spec.templates import SUBMIT_TIME, is_template, texts_in
 
 MAX_PROJECT_ID = 50  # Project.Execute, projectId
@@ -113,7 +114,7 @@ class _Expansion:
     def job(self, layers: Layers, cell: Cell | None, bound: Mapping[str, Bound]) -> Job:
         fields, rendering = layers[0], self.rendering
         notebook, cell_id = target(layers)
-        known, deferred = self.inputs(layers)
+        known, deferred, secrets = self.inputs(layers)
         outputs = _outputs(layers)
         when = first(layers, "when")
         is_deferred = isinstance(when, str) and not roots(when).isdisjoint(SUBMIT_TIME)
@@ -125,6 +126,7 @@ class _Expansion:
             output_variable_names=tuple(outputs),
             spec=rendering.text("spec", first(layers, "spec"), layers),
             spark_connector=self.connector(layers),
+            secrets=secrets,
         )
         return Job(
             name=rendering.cell or fields.name,
@@ -209,18 +211,22 @@ class _Expansion:
             )
         return value
 
-    def inputs(self, layers: Layers) -> tuple[dict[str, str], dict[str, Any]]:
+    def inputs(self, layers: Layers) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
         known: dict[str, str] = {}
         deferred: dict[str, Any] = {}
+        secrets: dict[str, str] = {}
         for layer in reversed(layers):
             for name, value in layer.inputs.items():
                 known.pop(name, None)
                 deferred.pop(name, None)
+                secrets.pop(name, None)
                 if type(value) is str and "{{" not in value and "{%" not in value and "{#" not in value:
                     known[name] = value
                     if "\0" in value:
                         message = f"input '{name}': a NUL character cannot be in an environment variable"
                         self.rendering.problem("DSJ208", message, input_position(layer, name))
+                elif (secret := secret_name(value)) is not None:
+                    secrets[name] = secret
                 elif not roots(value).isdisjoint(SUBMIT_TIME):
                     deferred[name] = value
                 elif self.rendering.is_open(value):
@@ -229,7 +235,7 @@ class _Expansion:
                     text = self.rendering.input(name, value, layer)
                     if text is not None:
                         known[name] = text
-        return known, deferred
+        return known, deferred, secrets
 
 
 def _pools(layers: Layers) -> tuple[str, ...]:

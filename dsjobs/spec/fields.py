@@ -36,7 +36,7 @@ def _job_fields(written: MarkedMap, matrix: Matrix | None, problems: list[Diagno
         project=get("project"),
         notebook=get("notebook"),
         cell=get("cell"),
-        inputs=_inputs(written, problems) if "inputs" in written else _EMPTY,
+        inputs=get("inputs", _EMPTY),
         outputs=_outputs(written, problems) if "outputs" in written else _EMPTY,
         spec=get("spec"),
         spark_connector=get("spark_connector"),
@@ -54,16 +54,6 @@ def _job_fields(written: MarkedMap, matrix: Matrix | None, problems: list[Diagno
 
 
 _EMPTY: Mapping[str, Any] = {}
-
-
-def _inputs(written: MarkedMap, problems: list[Diagnostic]) -> Mapping[str, Any]:
-    inputs: MarkedMap = written["inputs"]
-    for name, value in inputs.items():
-        if isinstance(value, MarkedMap) and list(value) == ["secret"]:
-            message = f"the input '{name}' is a secret, which this version of dsjobs does not support"
-            hint = "leave it out: a secret must never be sent as a plain value"
-            problems.append(Diagnostic("DSJ105", message, inputs.value_position(name), hint))
-    return inputs
 
 
 def _outputs(written: MarkedMap, problems: list[Diagnostic]) -> Mapping[str, Contract]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
 from dsjobs.marks import MarkedList, MarkedMap, Position
-from dsjobs.model import Environment, JobFields, Spec, Variable
+from dsjobs.model import Environment, JobFields, SecretSource, Spec, Variable
 from dsjobs.spec.contracts import KEYWORDS, schema_problem
 from dsjobs.spec.fields import FieldsReader, schema_diagnostic
 from dsjobs.spec.schema import Checked
@@ -59,6 +59,7 @@ def parse(
         jobs=jobs,
         pools={name: int(places) for name, places in pools.items()},
         pool_places=dict(zip(pools, (position for _, position in pools.positioned()), strict=True)),
+        secrets=dict(_secrets(data)),
     )
     problems += _unknown_pools(spec, data)
     return spec, problems
@@ -94,6 +95,11 @@ def _variables(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[tuple[st
             yield name, _described_variable(name, value, position, problems)
         else:
             yield name, Variable(name, {"type": _type_of(value)}, True, value, "", position)
+
+
+def _secrets(data: MarkedMap) -> Iterator[tuple[str, SecretSource]]:
+    for name, written in data.get("secrets", {}).items():
+        yield name, SecretSource(name, written.get("env"), written.get("file"), written.position())
 
 
 def _described_variable(name: str, written: MarkedMap, position: Position, problems: list[Diagnostic]) -> Variable:

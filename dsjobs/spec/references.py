@@ -32,7 +32,6 @@ FIXED_NAMES: Mapping[str, tuple[str, ...]] = {
     "git": ("commit", "branch", "dirty"),
     "run": ("id", "started_at"),
 }
-_PLANNED_ROOTS = frozenset({"secrets"})
 
 Check = Callable[[Reference, bool], None]
 """Raises TemplateError where a reference cannot be right; the flag is true where it is rendered at submit."""
@@ -210,9 +209,10 @@ def _check_reference(fields: JobFields, scope: _Scope, reference: Reference, def
     elif root in SUBMIT_TIME:
         message = f"'{root}' is known only when the job is submitted, and cannot be used here"
         raise TemplateError("DSJ205", message, hint="only `inputs` and `when` can use it", at=str(reference))
-    elif root in _PLANNED_ROOTS:
-        message = f"'{root}' is not supported by this version of dsjobs"
-        raise TemplateError("DSJ105", message, hint="remove it from the template", at=str(reference))
+    elif root == "secrets":
+        whole = f"`{{secret: {rest[0] if rest else 'NAME'}}}`"
+        message = "a secret is never part of a template"
+        raise TemplateError("DSJ205", message, hint=f"write {whole} as the whole value of an input", at=str(reference))
     elif root == "environment" and rest:
         message = f"'environment' has no '{rest[0]}'"
         raise TemplateError("DSJ202", message, hint="it is the environment's name, a text", at=str(reference))

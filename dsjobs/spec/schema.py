@@ -18,12 +18,6 @@ from dsjobs.spec.templates import is_template
 
 Path = tuple[str | int, ...]
 
-PLANNED = frozenset({"secrets"})
-"""Keys of the language that a file may not use yet: refused by name, never ignored."""
-
-
-_OF_A_FILE = frozenset({"secrets"})
-
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -122,10 +116,6 @@ def _unknown_key(
     key: str, value: Any, path: Path, data: MarkedMap, known: Iterable[str], lacking: list[str]
 ) -> _Violation:
     position = position_at(data, (*path, key), of_key=True)
-    if key in PLANNED and _belongs(key, path):
-        message = f"'{key}' is not supported by this version of dsjobs"
-        hint = "remove it: a job file never carries a key that would be ignored"
-        return _Violation((*path, key), Diagnostic("DSJ105", message, position, hint))
     if key in {"name", "needs"} and path[-1:] == ("defaults",):
         hint = f"write '{key}' in each job"
         return _Violation((*path, key), Diagnostic("DSJ104", f"'{key}' has no default", position, hint))
@@ -153,14 +143,6 @@ _ELSEWHERE = {
     "continue_on_error": "allow_failure", "timeout_minutes": "timeout", "timeout_seconds": "timeout", "strategy": "matrix",
     "parameters": "inputs", "env": "inputs", "trigger_rule": "run_if", "concurrency": "pool", "labels": "tags",
 }  # fmt: skip
-
-
-def _belongs(key: str, path: Path) -> bool:
-    """Whether a mapping at `path` is one that has the planned key `key` in the language."""
-    if not path:
-        return key in _OF_A_FILE
-    of_a_job = key not in _OF_A_FILE
-    return of_a_job and _is_of_a_job(path)
 
 
 def _known_keys(key: str, known: Iterable[str]) -> str:
@@ -208,6 +190,8 @@ def _special_hint(value: Any, path: Path) -> str | None:
         return did_you_mean(str(path[-1]), ("include", "exclude"))
     if path[0] == "variables" and len(path) == 2 and value is None:
         return "give it a default; `{type: string}` is a text without one, which must then be given"
+    if path[0] == "secrets" and len(path) == 2:
+        return f"write where it is: `{path[1]}: {{env: {path[1]}}}`, or {{file: PATH}}; never what it is"
     if path[0] == "environments" and len(path) == 2 and isinstance(value, str):
         return f"write `{path[1]}: {{backend: {value}}}`"
     if path[0] == "jobs" and len(path) < 3 and not isinstance(value, list):
@@ -265,7 +249,8 @@ def _exclusive(error: Any, path: Path, data: MarkedMap) -> _Violation:
     first, second = error.validator_value["required"]
     position = position_at(data, (*path, second), of_key=True)
     message = f"'{first}' and '{second}' exclude each other {_place(path, data)}"
-    hint = f"remove one of them; '{second}' is deprecated"
+    is_deprecated = error.schema["properties"][second].get("deprecated", False)
+    hint = "remove one of them" + (f"; '{second}' is deprecated" if is_deprecated else "")
     return _Violation((*path, second), Diagnostic("DSJ107", message, position, hint))
 
 
@@ -377,7 +362,7 @@ def _shown(value: Any) -> str:
     return _yaml_word(value)
 
 
-_SECTIONS = {"variables": "variable", "environments": "environment"}
+_SECTIONS = {"variables": "variable", "environments": "environment", "secrets": "secret"}
 
 
 def _place(path: Path, data: MarkedMap) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from loopback import (
@@ -23,6 +24,7 @@ from loopback import (
 from dsjobs.backends import registry
 from dsjobs.backends.protocol import Capabilities
 from dsjobs.errors import BackendError
+from dsjobs.secrets import Redactor, Secret
 
 CANCEL = r"/operations/[^/]+:cancel"
 
@@ -468,6 +470,23 @@ def test_submit_when_the_service_quotes_the_signed_address_then_no_message_shows
     assert "ru-central1" in address
     assert "Amz" not in str(caught.value) + str(caught.value.hint)
     assert "very-secret" not in address
+
+
+def test_submit_when_an_input_is_a_secret_then_only_the_request_has_it(server, backend, submission):
+    """A refusal may quote it, at any place of a long text, which is shortened."""
+
+    def execute(asked):
+        return refused(400, 3, "x" * 1960 + asked.json["inputVariables"]["PASSWORD"] + "y" * 100)
+
+    server.on("POST", EXECUTE, execute)
+    secret = Secret("DB", 'a long "secret" value, of more than twenty characters')
+    asked = replace(submission(secrets={"PASSWORD": "DB"}), secrets={"PASSWORD": secret}, redactor=Redactor([secret]))
+
+    with pytest.raises(BackendError, match=r"xxx\*\*\*yyy") as caught:
+        backend().submit(asked, idempotency_key="key", notify=lambda _: None)
+
+    assert server.asked[0].json["inputVariables"] == {"PASSWORD": secret.reveal()}
+    assert "a long" not in str(caught.value)
 
 
 # --- life and threads ---

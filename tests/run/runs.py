@@ -19,6 +19,7 @@ from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
 from dsjobs.run.manifest_file import ManifestFile
 from dsjobs.run.recovery import Recovered
+from dsjobs.run.secret_values import SecretValues
 from dsjobs.run.store import RunFolder
 from dsjobs.spec import source
 
@@ -108,6 +109,7 @@ class Running:
         fail_fast: bool = False,
         log: Any = None,
         recovered: Recovered | None = None,
+        secrets: SecretValues | None = None,
     ) -> None:
         self.folder = RunFolder(folder)
         self.records: list[dict[str, Any]] = []
@@ -127,6 +129,7 @@ class Running:
             listeners=[manifest, self._listen, *listeners],
             fail_fast=fail_fast,
             recovered=recovered,
+            secrets=secrets,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
 

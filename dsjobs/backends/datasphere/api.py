@@ -6,6 +6,7 @@ Pages: Project.Execute, Project.Open, Project.Get, Operation.Get, Operation.Canc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from dsjobs.backends.datasphere.answers import RawOperation
 from dsjobs.backends.datasphere.client import Client, json_call
 from dsjobs.backends.datasphere.status import ServiceError
 from dsjobs.model import Request
+from dsjobs.secrets import Redactor
 
 T = TypeVar("T")
 
@@ -36,14 +38,21 @@ class Api:
         self._cancels_by_post = False
         self._opens_by_path = False
 
-    def execute(self, request: Request, variables: Mapping[str, str], *, key: str) -> RawOperation:
-        """Project.Execute with `variables` as its inputVariables. `key` makes it safe to repeat."""
+    def execute(
+        self, request: Request, variables: Mapping[str, str], *, key: str, redactor: Redactor | None = None
+    ) -> RawOperation:
+        """Project.Execute with `variables` as its inputVariables. `key` makes it safe to repeat. A refusal may quote what it
+        refuses: `redactor` masks it before it is shortened."""
+
+        def read(answer: Answer) -> RawOperation:
+            return answers.read(_masked(answer, redactor) if redactor and answer.status >= 300 else answer)
+
         body = {**request.as_json(), "inputVariables": dict(variables) or None}
         project = body.pop("projectId")
         body = {name: value for name, value in body.items() if value is not None}
         call = json_call("POST", f"{self._project(project)}:execute", body, key=key)
         try:
-            return self._call(call, answers.read, lane="datasphere", patience=retries.SUBMIT)
+            return self._call(call, read, lane="datasphere", patience=retries.SUBMIT)
         except ServiceError as error:
             if error.status == 404 and error.hint is None:
                 error.hint = (
@@ -115,6 +124,11 @@ class Api:
 
     def _operation(self, operation_id: str) -> str:
         return f"{self._url('operation')}/operations/{quote(operation_id, safe='')}"
+
+
+def _masked(answer: Answer, redactor: Redactor) -> Answer:
+    text = answer.body.decode("utf-8", "surrogateescape")
+    return replace(answer, body=redactor.mask(text).encode("utf-8", "surrogateescape"))
 
 
 def _accepted(answer: Answer) -> None:

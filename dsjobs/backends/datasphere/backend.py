@@ -92,7 +92,10 @@ class DataSphereBackend:
         connection = self._connection()
         expected = self._expected(idempotency_key, request.output_variable_names)
         raw = connection.api.execute(
-            request, {**request.input_variables, **self._address(expected)}, key=idempotency_key
+            request,
+            {**submission.variables(), **self._address(expected)},
+            key=idempotency_key,
+            redactor=submission.redactor,
         )
         other = checks.echoes(request, raw.metadata)
         if other is not None:

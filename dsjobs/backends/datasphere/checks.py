@@ -47,6 +47,8 @@ def problems(request: Request) -> Iterator[Problem]:
     yield from _too_long(request)
     for name, value in request.input_variables.items():
         yield from _input(name, value)
+    for name in request.secrets:
+        yield from _input(name, "")
     if any(not name for name in request.output_variable_names):
         yield Problem("DSJ106", ("outputs",), "an output has no name")
 
