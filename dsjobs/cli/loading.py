@@ -158,16 +158,31 @@ def _nameless_jobs(data: MarkedMap) -> frozenset[str]:
     return frozenset(need for job in jobs if job is not None for need in job.get("needs", ()))
 
 
+MAX_CHECKED = 20_000
+"""How many jobs and cells of all environments together are looked at, in a file of a few jobs: of five environments all are."""
+
+
 def check_everywhere(spec: Spec, environments: Sequence[Environment]) -> list[Diagnostic]:
     """What is wrong with the jobs in each of `environments`, with the values that variables have in the file."""
     found: dict[tuple[Any, ...], Diagnostic] = {}
-    for environment in environments:
+    left = most = max(MAX_CHECKED, 5 * len(spec.jobs))
+    for number, environment in enumerate(environments):
+        if left <= 0:
+            return [*found.values(), _left_unchecked(environment, f"{number} of {len(environments)}", most)]
         values, _ = resolve(spec, environment, environ={}, given=())
-        problems = [*check_environment(spec, environment), *expand(spec, environment, values, None)[1]]
+        jobs, wrong = expand(spec, environment, values, None)
+        left -= max(1, len(jobs))
+        problems = [*check_environment(spec, environment), *wrong]
         # What is wrong in one place is said once, though it may be wrong in several environments.
         for problem in problems:
             found.setdefault((problem.position, problem.code), problem)
     return list(found.values())
+
+
+def _left_unchecked(environment: Environment, checked: str, most: int) -> Diagnostic:
+    message = f"only the first {checked} environments were checked: they have more than {most:,} jobs"
+    hint = f"check another one by its name: `dsjobs validate --env {environment.name}`"
+    return Diagnostic("DSJ106", message, environment.written.position(), hint, "warning")
 
 
 def choose_environment(spec: Spec, name: str | None) -> Environment:
