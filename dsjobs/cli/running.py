@@ -21,11 +21,10 @@ from dsjobs.backends import registry
 from dsjobs.backends.protocol import Backend
 from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
-from dsjobs.cli.fingerprints import read_code
+from dsjobs.cli.fingerprints import with_fingerprints
 from dsjobs.cli.progress import JsonLines, Progress
 from dsjobs.errors import BackendError, ExitCode, UsageError
 from dsjobs.model import Plan, Status
-from dsjobs.plan.fingerprint import fingerprinted
 from dsjobs.plan.saved import as_json
 from dsjobs.reports import text
 from dsjobs.run import journal, lock, runs, store
@@ -75,8 +74,7 @@ def start(
 ) -> Ended:
     """Run `plan` in a new run folder below `state`; `base` is the job file's folder. Raises GuardError where another run of
     this environment goes on."""
-    if any(planned.fingerprint is None for planned in plan.jobs):
-        plan = fingerprinted(plan, read_code(base, plan))
+    plan = with_fingerprints(plan, base)
     clock = Clock(time.time, time.monotonic)
     started_at = clock.now()
     run_id = new_run_id(started_at)
