@@ -124,14 +124,20 @@ def _visible(text: str) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint with the nearest known name, the list when it is short, or nothing."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or [
-        candidate for candidate in names if candidate.casefold() == name.casefold()
+    # What is longer is no name with a slip in it, and comparing takes the product of both lengths.
+    short = [candidate for candidate in names if len(candidate) <= _LONGEST] if len(name) <= _LONGEST else []
+    near = difflib.get_close_matches(name, short, n=1, cutoff=0.6) or [
+        candidate for candidate in short if candidate.casefold() == name.casefold()
     ]
     if near:
         return f"did you mean '{near[0]}'?"
     if 0 < len(names) <= 12:
         return "known: " + ", ".join(names)
     return None
+
+
+_LONGEST = 200
+"""Characters of a name for which a nearer one is looked for."""
 
 
 class Suggestions:

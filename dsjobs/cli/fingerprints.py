@@ -39,12 +39,20 @@ class Caching:
 NO_CACHE = Caching(is_off=True)
 
 
+def with_fingerprints(plan: Plan, base: Path) -> Plan:
+    """`plan` with a fingerprint for each of its jobs, which takes time: for those who keep or show them. `base`: the job file's
+    folder."""
+    if all(planned.fingerprint is not None for planned in plan.jobs):
+        return plan
+    return fingerprinted(plan, read_code(base, plan))
+
+
 def prepared(plan: Plan, base: Path, caching: Caching) -> Plan:
-    """`plan` with fingerprints, where what has a cache and has not changed is reused. `base`: the job file's folder."""
-    code = read_code(base, plan)
+    """`plan`, where what has a cache and has not changed is reused. Where nothing can be, its jobs have no fingerprints yet."""
     wanted = {one.job.name for one in plan.jobs if one.job.cache and one.action == "run"}
     if caching.earlier is None and (caching.is_off or not wanted):
-        return fingerprinted(plan, code)
+        return plan
+    code = read_code(base, plan)
     state = caching.state or base / store.STATE_FOLDER
     found, against = _of_one(caching.earlier) if caching.earlier else _of_latest(state, plan, wanted)
     plan = replace(plan, earlier=against)

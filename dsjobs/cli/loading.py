@@ -162,6 +162,10 @@ def _nameless_jobs(data: MarkedMap) -> frozenset[str]:
     return frozenset(need for job in jobs if job is not None for need in job.get("needs", ()))
 
 
+MAX_CHECKED = 20_000
+"""How many jobs and cells of all environments together are looked at, in a file of a few jobs: of five environments all are."""
+
+
 def check_everywhere(
     spec: Spec, environments: Sequence[Environment], contracts: Contracts | None = None
 ) -> list[Diagnostic]:
@@ -169,10 +173,15 @@ def check_everywhere(
     notebooks, where `contracts` are to be looked at."""
     found: dict[tuple[Any, ...], Diagnostic] = {}
     in_notebooks: list[Diagnostic] = []
-    for environment in environments:
+    left = most = max(MAX_CHECKED, 5 * len(spec.jobs))
+    for number, environment in enumerate(environments):
+        if left <= 0:
+            in_notebooks.append(_left_unchecked(environment, f"{number} of {len(environments)}", most))
+            break
         values, _ = resolve(spec, environment, environ={}, given=())
-        jobs, problems = expand(spec, environment, values, None)
-        problems = [*check_environment(spec, environment), *problems]
+        jobs, wrong = expand(spec, environment, values, None)
+        left -= max(1, len(jobs))
+        problems = [*check_environment(spec, environment), *wrong]
         if contracts is not None:
             in_notebooks += contracts.check(spec, environment, jobs)
         # What is wrong in one place is said once, though it may be wrong in several environments.
@@ -182,6 +191,12 @@ def check_everywhere(
     for problem in sorted(in_notebooks, key=lambda one: not one.is_error):
         found.setdefault((problem.position, problem.code), problem)
     return list(found.values())
+
+
+def _left_unchecked(environment: Environment, checked: str, most: int) -> Diagnostic:
+    message = f"only the first {checked} environments were checked: they have more than {most:,} jobs"
+    hint = f"check another one by its name: `dsjobs validate --env {environment.name}`"
+    return Diagnostic("DSJ106", message, environment.written.position(), hint, "warning")
 
 
 def choose_environment(spec: Spec, name: str | None) -> Environment:

@@ -14,7 +14,7 @@ from dsjobs import __version__
 from dsjobs.cli import choosing, earlier, loading, options, saved_plans
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
-from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared
+from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared, with_fingerprints
 from dsjobs.cli.loading import ALL, Choice, Loaded, Planned
 from dsjobs.cli.varfiles import read_variables
 from dsjobs.diagnostics import has_errors, in_order
@@ -92,6 +92,8 @@ def command(
         if plan is None:
             raise refuse(console, planned.diagnostics, loaded.sources)
         _show_problems(console, loaded, planned, plan)
+        if output == "json" or out is not None:
+            plan = with_fingerprints(plan, loaded.path.absolute().parent)
         if output == "json":
             console.answer_json(as_json(plan, __version__))
         else:

@@ -12,11 +12,11 @@ import click
 from dsjobs.cli import earlier, guards, loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
+from dsjobs.cli.fingerprints import with_fingerprints
 from dsjobs.cli.plan import make, text
 from dsjobs.cli.repository import git_state
 from dsjobs.errors import UsageError
 from dsjobs.model import Plan, Status
-from dsjobs.plan.fingerprint import fingerprinted
 from dsjobs.plan.reuse import retried
 
 
@@ -74,7 +74,8 @@ def command(
     if planned.plan is None:
         raise refuse(console, planned.diagnostics, loaded.sources)
     console.diagnostics(planned.diagnostics, loaded.sources)
-    plan = fingerprinted(retried(planned.plan, manifest))
+    base = path.absolute().parent
+    plan = with_fingerprints(retried(planned.plan, manifest), base)
     _show_work(console, plan, found.id)
     if dry_run:
         console.answer(text(plan))
@@ -85,7 +86,6 @@ def command(
     guards.require_consent(console, plan, yes=yes)
     from dsjobs.cli.running import Wishes, start
 
-    base = path.absolute().parent
     git = dict(planned.git) if planned.git is not None else git_state(base)
     wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, iam_token)
     state = state_dir or base / ".dsjobs"

@@ -21,13 +21,12 @@ from dsjobs.backends import registry
 from dsjobs.backends.protocol import Backend
 from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
-from dsjobs.cli.fingerprints import read_code
+from dsjobs.cli.fingerprints import with_fingerprints
 from dsjobs.cli.progress import JsonLines, Progress
 from dsjobs.cli.secret_sources import needed_by, provided
 from dsjobs.errors import BackendError, ExitCode, UsageError
 from dsjobs.marks import Source
 from dsjobs.model import Plan, Status
-from dsjobs.plan.fingerprint import fingerprinted
 from dsjobs.plan.saved import as_json
 from dsjobs.reports import text
 from dsjobs.run import journal, lock, runs, store
@@ -80,8 +79,7 @@ def start(
     """Run `plan` in a new run folder below `state`; `base` is the job file's folder, `sources` what the plan was made from.
     Raises GuardError where another run of this environment goes on, and RefusedError where a secret cannot be had."""
     secret_values = provided(console, plan, base, needed_by(plan), sources=sources)
-    if any(planned.fingerprint is None for planned in plan.jobs):
-        plan = fingerprinted(plan, read_code(base, plan))
+    plan = with_fingerprints(plan, base)
     clock = Clock(time.time, time.monotonic)
     started_at = clock.now()
     run_id = new_run_id(started_at)

@@ -173,5 +173,8 @@ def plain(value: Any) -> Any:
 
 def digest(body: Mapping[str, Any]) -> str:
     """`sha256:…` of a JSON document, whatever the order of its keys."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(_encode(body).encode()).hexdigest()
+
+
+# `json.dumps` makes an encoder at each call, and each job has digests of its own.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode

@@ -92,7 +92,8 @@ class _Selection:
 
     def reach(self, start: frozenset[str], steps: Mapping[str, Sequence[str]], limit: str) -> frozenset[str]:
         """The jobs that can be reached from `start`, in at most so many steps; the empty limit is none."""
-        reached, edge, left = set(start), set(start), int(limit) if limit else len(self.jobs)
+        reached, edge = set(start), set(start)
+        left = int(limit) if limit and len(limit) < 10 else len(self.jobs)
         while edge and left:
             edge = {name for one in edge for name in steps[one]} - reached
             reached |= edge

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from dsjobs.diagnostics import did_you_mean
-from dsjobs.spec.patterns import ecma, validator_class
+from dsjobs.spec.automaton import UnsupportedError
+from dsjobs.spec.patterns import TooMuchError, errors_of, finder, is_quick, validator_class
 from dsjobs.spec.precheck import Check, compile_check
 
 KEYWORDS = frozenset(
@@ -56,7 +57,9 @@ def schema_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
 def _problem(text: str) -> SchemaProblem | None:
     # Many jobs have the same contract, and jsonschema takes a millisecond for each.
     schema = json.loads(text)
-    return _unknown_keyword(schema, ()) or _meta_problem(schema) or _reference_problem(schema)
+    return (
+        _unknown_keyword(schema, ()) or _pattern_problem(schema) or _meta_problem(schema) or _reference_problem(schema)
+    )
 
 
 def violations(schema: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
@@ -65,10 +68,12 @@ def violations(schema: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str
     if _fast_check(text)(value):
         return
     try:
-        for error in _validator(text).iter_errors(value):
+        for error in errors_of(_validator(text), value):
             yield error.json_path, _message(error)
     except RecursionError:
         yield "$", "cannot be checked: the schema, or the value, is nested without end"
+    except TooMuchError:
+        yield "$", "cannot be checked: the schema's references lead to each other too often"
 
 
 _TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
@@ -84,8 +89,8 @@ def _is_size(value: Any) -> bool:
 
 def _is_pattern(value: Any) -> bool:
     try:
-        return isinstance(value, str) and bool(ecma(value))
-    except (re.error, RecursionError, OverflowError):
+        return isinstance(value, str) and bool(finder(value))
+    except (re.error, RecursionError, OverflowError, UnsupportedError):
         return False
 
 
@@ -190,18 +195,49 @@ _TYPE_WORDS = {
 
 def _reference_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
     """A `$ref` that leads out of the schema, to nothing, or in a circle. Nothing is ever fetched."""
+    ending: set[int] = set()
     for path, part in _all_subschemas(schema, ()):
-        seen = [part]
-        while "$ref" in seen[-1]:
+        seen, ids = [part], {id(part)}
+        while "$ref" in seen[-1] and id(seen[-1]) not in ending:
             reference = seen[-1]["$ref"]
             target = _target(schema, reference)
             if target is None:
                 message = f"'$ref': {_shown(reference)} is not in this schema"
                 return SchemaProblem((*path, "$ref"), message, "write '#/$defs/NAME', and the schema under $defs")
-            if any(target is one for one in seen):
+            if id(target) in ids:
                 return SchemaProblem((*path, "$ref"), f"'$ref': {_shown(reference)} leads back to itself")
             seen.append(target)
+            ids.add(id(target))
+        ending |= ids
     return None
+
+
+def _pattern_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
+    """A pattern that could take for ever to try."""
+    for path, part in _all_subschemas(schema, ()):
+        of_keys = part.get("patternProperties")
+        places: list[Path] = [(*path, "pattern")] if isinstance(part.get("pattern"), str) else []
+        places += [(*path, "patternProperties", name) for name in of_keys] if isinstance(of_keys, Mapping) else []
+        for place in places:
+            is_of_keys = place[-2:-1] == ("patternProperties",)
+            pattern = str(place[-1] if is_of_keys else part["pattern"])
+            if _is_slow(pattern, is_of_keys=is_of_keys):
+                message = f"the pattern {_shown(pattern)} could take for ever"
+                return SchemaProblem(
+                    place, message, "write it without a repetition inside of another", is_key=is_of_keys
+                )
+    return None
+
+
+def _is_slow(pattern: str, *, is_of_keys: bool) -> bool:
+    """Whether trying a pattern could take too long. jsonschema tries those of keys by itself."""
+    try:
+        finder(pattern)
+        return is_of_keys and not is_quick(pattern)
+    except (UnsupportedError, RecursionError, OverflowError):
+        return True
+    except re.error:
+        return False  # the meta-schema says so
 
 
 def _all_subschemas(schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:

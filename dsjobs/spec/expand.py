@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsjobs.diagnostics import Diagnostic, did_you_mean
+from dsjobs.diagnostics import Diagnostic, Suggestions
 from dsjobs.marks import MarkedMap, Position
 from dsjobs.model import Cell, Contract, Environment, Job, JobFields, Matrix, Request, Retry, Spec, VariableValue
 from dsjobs.spec.cells import Bindings, Bound, cell_name, matrices_in
@@ -79,6 +79,8 @@ class _Expansion:
         self.bindings = bindings
         self.names = names
         self.rendering = Rendering(names)
+        self.project_hints = Suggestions(environment.projects)
+        self.connector_hints = Suggestions(environment.spark_connectors)
         self.left = MAX_NEEDED_CELLS
         self.refused = False
 
@@ -163,9 +165,7 @@ class _Expansion:
             return value
         if not named and self.environment.projects and not _LOOKS_LIKE_ID.fullmatch(value):
             message = f"environment '{self.environment.name}' has no project '{value}'"
-            self.rendering.problem(
-                "DSJ209", message, position_of(layers, "project"), did_you_mean(value, self.environment.projects)
-            )
+            self.rendering.problem("DSJ209", message, position_of(layers, "project"), self.project_hints.hint(value))
         elif len(value) > MAX_PROJECT_ID or _NOT_IN_AN_ID.search(value):
             message = f"'{value}' cannot be a project ID"
             hint = f"an ID has at most {MAX_PROJECT_ID} letters and digits"
@@ -207,7 +207,7 @@ class _Expansion:
         if self.environment.backend == "datasphere" and connectors and not _LOOKS_LIKE_ID.fullmatch(value):
             message = f"environment '{self.environment.name}' has no Spark connector '{value}'"
             self.rendering.problem(
-                "DSJ209", message, position_of(layers, "spark_connector"), did_you_mean(value, connectors)
+                "DSJ209", message, position_of(layers, "spark_connector"), self.connector_hints.hint(value)
             )
         return value
 

@@ -8,16 +8,16 @@ is a cell of its own. A cell is named by the values of the matrix's lists, one t
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
+from dsjobs.diagnostics import Diagnostic, Suggestions
 from dsjobs.marks import MarkedList, MarkedMap, Position
 from dsjobs.model import Cell, Matrix
+from dsjobs.spec.combinations import Additions, Texts, Values, additions, change, combinations, identity
 from dsjobs.spec.templates import texts_in
 from dsjobs.spec.values import encode
 
@@ -27,8 +27,14 @@ MAX_CELLS = 1_000
 MAX_COMBINATIONS = 10_000
 """Combinations of a matrix's lists, before `exclude`."""
 
-MAX_CELLS_OF_A_FILE = 50_000
-"""Cells of all jobs together."""
+MAX_VALUES = 50_000
+"""Values of all cells of one job together."""
+
+MAX_CELLS_OF_A_FILE = 10_000
+"""Cells of all jobs together: a line makes a thousand of them, and each takes as long as a job that is written out."""
+
+MAX_COMBINATIONS_OF_A_FILE = 100_000
+"""Combinations of all matrices that are written out."""
 
 MAX_VALUE = 4_000
 """Characters of one value as JSON."""
@@ -36,21 +42,24 @@ MAX_VALUE = 4_000
 MAX_LABEL = 120
 """Bytes of the part of a cell's name between the brackets: the name becomes the name of a file."""
 
-Values = dict[str, Any]
-
 
 class Matrices:
     """Reads the matrices of one file, whose cells together are bounded; one that an alias brings several times is read once."""
 
     def __init__(self) -> None:
         self._left = MAX_CELLS_OF_A_FILE
+        self._combinations_left = MAX_COMBINATIONS_OF_A_FILE
         self._read: dict[int, Matrix | None] = {}
 
     def read(self, written: MarkedMap, problems: list[Diagnostic]) -> Matrix | None:
         """The cells of a matrix; None where it has errors, which are added to `problems`."""
-        if self._left < 0:
+        if self._left < 0 or self._combinations_left < 0:
             return None
         if id(written) not in self._read:
+            self._combinations_left -= min(_number_of_combinations(written), MAX_COMBINATIONS)
+            if self._combinations_left < 0:
+                problems.append(_too_many_in_all(written.position(), MAX_COMBINATIONS_OF_A_FILE, "combinations"))
+                return None
             self._read[id(written)] = read_matrix(written, problems)
         matrix = self._read[id(written)]
         self._left -= len(matrix.cells) if matrix else 0
@@ -62,42 +71,53 @@ class Matrices:
 
 def too_many_in_all(position: Position) -> Diagnostic:
     """The matrices of a file together make too many cells; `position`: of the one that was too much."""
-    message = f"the matrices of this file make more than {MAX_CELLS_OF_A_FILE:,} cells"
+    return _too_many_in_all(position, MAX_CELLS_OF_A_FILE, "cells")
+
+
+def _too_many_in_all(position: Position, limit: int, what: str) -> Diagnostic:
+    message = f"the matrices of this file make more than {limit:,} {what}"
     return Diagnostic("DSJ109", message, position, "use fewer values")
+
+
+def _lists(written: MarkedMap) -> dict[str, MarkedList]:
+    return {key: values for key, values in written.items() if key not in ("include", "exclude")}
+
+
+def _number_of_combinations(written: MarkedMap) -> int:
+    return math.prod(map(len, _lists(written).values()))
 
 
 def read_matrix(written: MarkedMap, problems: list[Diagnostic]) -> Matrix | None:
     """The cells of a matrix; None where it has errors, which are added to `problems`."""
     found = [*_unusable_values(written), *_wrong_excludes(written)]
-    lists = {key: values for key, values in written.items() if key not in ("include", "exclude")}
-    total = math.prod(map(len, lists.values()))
+    lists, total = _lists(written), _number_of_combinations(written)
     if total > MAX_COMBINATIONS:
         found.append(_too_many(written, total, MAX_COMBINATIONS, "combinations"))
     problems += found
     if any(problem.is_error for problem in found):
         return None
-    cells = _combinations(lists, written.get("exclude", ()))
-    added: list[Values] = []
-    repeated: list[Diagnostic] = []
-    if len(cells) <= MAX_CELLS:
-        added, repeated = _include(cells, lists, written.get("include", MarkedList()))
-    number = len(cells) + len(added)
+    texts = Texts()
+    cells = combinations(lists, written.get("exclude", ()), texts)
+    entries = written.get("include", MarkedList())
+    added = additions(cells, lists, entries, texts) if len(cells) <= MAX_CELLS else Additions()
+    number, values = len(cells) + len(added.cells), len(cells) * len(lists) + added.size
+    refused = [_repeated(entries, index) for index in added.repeated]
     if not number and not written.lost:
         hint = "exclude less, or leave the matrix out"
-        repeated.append(Diagnostic("DSJ109", "the matrix has no cells", written.position(), hint))
+        refused.append(Diagnostic("DSJ109", "the matrix has no cells", written.position(), hint))
     elif number > MAX_CELLS:
-        repeated.append(_too_many(written, number, MAX_CELLS, "cells"))
-    problems += repeated
-    return _matrix(cells, added, lists) if number and not repeated else None
+        refused.append(_too_many(written, number, MAX_CELLS, "cells"))
+    elif values > MAX_VALUES:
+        refused.append(_too_many(written, values, MAX_VALUES, "values in all of its cells"))
+    problems += refused
+    if not number or refused:
+        return None
+    change(cells, added.changes)
+    return _matrix(cells, added.cells, lists, texts)
 
 
-def identity(value: Any) -> str:
-    """Two values are the same where this is: `1` and `"1"` are not."""
-    return str(value) if type(value) is int else _encode(value)
-
-
-# `json.dumps` makes an encoder at each call, and there may be a hundred thousand values.
-_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+def _repeated(entries: MarkedList, index: int) -> Diagnostic:
+    return Diagnostic("DSJ109", "'include' adds this cell twice", entries.item_position(index), "remove one of them")
 
 
 def _too_many(written: MarkedMap, number: int, limit: int, what: str) -> Diagnostic:
@@ -131,14 +151,15 @@ def _wrong_excludes(written: MarkedMap) -> Iterator[Diagnostic]:
     """Keys that the matrix does not have; a value that it does not have excludes nothing, which is nearly always a slip."""
     if written.lost or "exclude" not in written:
         return
-    keys = [key for key in written if key not in ("include", "exclude")]
+    keys = list(_lists(written))
     known = {key: frozenset(map(identity, written[key])) for key in keys}
     hints = {key: Suggestions([_shown(value) for value in written[key]]) for key in keys}
+    key_hints = Suggestions(keys)
     for entry in written.get("exclude", ()):
         for key, value in entry.items():
             if key not in keys:
                 message = f"'exclude' names '{key}', which is not a key of the matrix"
-                hint = did_you_mean(key, keys) or "it takes away combinations of the matrix's lists"
+                hint = key_hints.hint(key) or "it takes away combinations of the matrix's lists"
                 yield Diagnostic("DSJ104", message, entry.key_position(key), hint)
             elif identity(value) not in known[key]:
                 message = f"this excludes nothing: '{key}' is never {_shown(value)}"
@@ -151,103 +172,67 @@ def _shown(value: Any) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "…"
 
 
-def _combinations(lists: Mapping[str, Sequence[Any]], excludes: Sequence[Values]) -> list[Values]:
-    if not lists:
-        return []
-    # Entries with the same keys are looked up together: a thousand of them cost as much as one.
-    excluded: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
-    for entry in excludes:
-        if not entry.keys() <= lists.keys():
-            continue  # the matrix has a key that was not understood, which has been reported
-        keys = tuple(sorted(entry))
-        excluded.setdefault(keys, set()).add(tuple(identity(entry[key]) for key in keys))
-    ids = {key: [identity(value) for value in values] for key, values in lists.items()}
-    found = []
-    for indexes in itertools.product(*(range(len(values)) for values in lists.values())):
-        place = dict(zip(lists, indexes, strict=True))
-        if not any(tuple(ids[key][place[key]] for key in keys) in entries for keys, entries in excluded.items()):
-            found.append({key: lists[key][index] for key, index in place.items()})
-    return found
-
-
-def _include(
-    cells: list[Values], lists: Mapping[str, Sequence[Any]], entries: Sequence[Values]
-) -> tuple[list[Values], list[Diagnostic]]:
-    """Add `entries` to the combinations that they fit; what fits none comes back, with the entries that stand twice."""
-    own = [{key: identity(value) for key, value in cell.items()} for cell in cells]
-    by_values: dict[tuple[str, ...], dict[tuple[str, ...], list[Values]]] = {}
-    added: list[Values] = []
-    repeated: list[Diagnostic] = []
-    seen: set[str] = set()
-    for index, entry in enumerate(entries):
-        keys = tuple(key for key in lists if key in entry)
-        if keys not in by_values:
-            by_values[keys] = _grouped(cells, own, keys)
-        fitting = by_values[keys].get(tuple(identity(entry[key]) for key in keys), ())
-        for cell in fitting:
-            cell.update(entry)
-        if fitting:
-            continue
-        added.append(dict(entry))
-        if identity(entry) in seen and isinstance(entries, MarkedList):
-            position = entries.item_position(index)
-            repeated.append(Diagnostic("DSJ109", "'include' adds this cell twice", position, "remove one of them"))
-        seen.add(identity(entry))
-    return added, repeated
-
-
-def _grouped(
-    cells: Sequence[Values], ids: Sequence[Mapping[str, str]], keys: tuple[str, ...]
-) -> dict[tuple[str, ...], list[Values]]:
-    found: dict[tuple[str, ...], list[Values]] = {}
-    for cell, mine in zip(cells, ids, strict=True):
-        found.setdefault(tuple(mine[key] for key in keys), []).append(cell)
-    return found
-
-
-def _matrix(combined: Sequence[Values], added: Sequence[Values], lists: Mapping[str, Any]) -> Matrix:
+def _matrix(combined: Sequence[Values], added: Sequence[Values], lists: Mapping[str, Any], texts: Texts) -> Matrix:
     cells = [*combined, *added]
     named = [*({key: cell[key] for key in lists} for cell in combined), *added]
     keys = frozenset(key for cell in cells for key in cell)
     return Matrix(
         cells=tuple(
-            Cell(label, cell, {key: identity(value) for key, value in cell.items()})
-            for label, cell in zip(_labels(named), cells, strict=True)
+            Cell(label, cell, {key: texts.identity(value) for key, value in cell.items()})
+            for label, cell in zip(_labels(named, texts), cells, strict=True)
         ),
         naming=frozenset(lists) or keys,
         keys=keys,
     )
 
 
-def _labels(cells: Sequence[Values]) -> list[str]:
+def _labels(cells: Sequence[Values], texts: Texts) -> list[str]:
     """`seed=1,model=b` for each cell: unique, and safe as a part of a file's name."""
-    ambiguous = _ambiguous(cells)
+    ambiguous = _ambiguous(cells, texts)
     for digits in (6, 16, 64):
-        labels = [_label(cell, ambiguous, digits) for cell in cells]
+        parts: dict[tuple[str, str], str] = {}
+        labels = [_label(cell, ambiguous, digits, texts, parts) for cell in cells]
         if len(set(labels)) == len(labels):
             break
     return labels
 
 
-def _ambiguous(cells: Iterable[Values]) -> frozenset[tuple[str, str]]:
+def _ambiguous(cells: Iterable[Values], texts: Texts) -> frozenset[tuple[str, str]]:
     """Keys with texts that two different values of the key have, such as 1 and "1"."""
-    ids: dict[tuple[str, str], set[str]] = {}
+    first: dict[tuple[str, str], str] = {}
+    found = set()
     for cell in cells:
         for key, value in cell.items():
-            ids.setdefault((key, encode(value)), set()).add(identity(value))
-    return frozenset(text for text, found in ids.items() if len(found) > 1)
+            name, own = (key, texts.text(value)), texts.identity(value)
+            if first.setdefault(name, own) != own:
+                found.add(name)
+    return frozenset(found)
 
 
-def _label(cell: Values, ambiguous: frozenset[tuple[str, str]], digits: int) -> str:
-    parts = []
+def _label(
+    cell: Values, ambiguous: frozenset[tuple[str, str]], digits: int, texts: Texts, parts: dict[tuple[str, str], str]
+) -> str:
+    """`parts` has what a value is shortened to, by key and identity: the cells of a matrix share their values."""
+    shown = []
     for key, value in cell.items():
-        text = encode(value)
-        is_plain = _PLAIN.fullmatch(text) and (key, text) not in ambiguous
-        parts.append(f"{key}={text if is_plain else _shortened(text, 24, identity(value), digits)}")
-    label = ",".join(parts)
+        own = texts.identity(value)
+        part = parts.get((key, own))
+        if part is None:
+            text = texts.text(value)
+            is_plain = _PLAIN.fullmatch(text) and (key, text) not in ambiguous
+            part = parts[key, own] = f"{key}={text if is_plain else _shortened(text, 24, own, digits)}"
+        shown.append(part)
+    label = ",".join(shown)
     if len(label.encode()) <= MAX_LABEL:
         return label
-    return _shortened(label, MAX_LABEL - digits - 1, identity(cell), digits, unsafe=_UNSAFE_IN_LABEL)
+    return _shortened(label, MAX_LABEL - digits - 1, _whole(cell, texts), digits, unsafe=_UNSAFE_IN_LABEL)
+
+
+def _whole(cell: Values, texts: Texts) -> str:
+    """What tells a cell from another one; of long values their digests, which are made once for all cells."""
+    if sum(len(texts.identity(value)) for value in cell.values()) <= MAX_VALUE:
+        return identity(cell)
+    return json.dumps({key: texts.digest(value) for key, value in sorted(cell.items())})
 
 
 _PLAIN = re.compile(r"[\w.+-]{1,32}")

@@ -68,10 +68,11 @@ def parse(
 def _unknown_pools(spec: Spec, data: MarkedMap) -> Iterator[Diagnostic]:
     lost = data["pools"].lost if "pools" in data else data.lost & {"pools"}
     shared = (spec.defaults, *(environment.defaults for environment in spec.environments.values()))
+    hints = Suggestions(spec.pools)
     for fields in (*shared, *spec.jobs):
         pool = fields.pool
         if pool is not None and pool not in spec.pools and pool not in lost and "pools" not in lost:
-            hint = did_you_mean(pool, spec.pools) or f"add `pools: {{{pool}: 1}}` to the file"
+            hint = hints.hint(pool) or f"add `pools: {{{pool}: 1}}` to the file"
             position = fields.written.value_position("pool")
             yield Diagnostic("DSJ209", f"there is no pool '{pool}'", position, hint)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dsjobs.spec.patterns import ecma
+from dsjobs.spec.patterns import finder
 
 Check = Callable[[Any], bool]
 Schema = Mapping[str, Any]
@@ -106,8 +106,8 @@ def _const(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> C
 
 
 def _pattern(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
-    search = ecma(argument).search
-    return lambda value: not isinstance(value, str) or search(value) is not None
+    finds = finder(argument)
+    return lambda value: not isinstance(value, str) or finds(value)
 
 
 def _length(limit: Callable[[int], bool], kind: type[str] | type[list[Any]] | type[dict[str, Any]]) -> Check:

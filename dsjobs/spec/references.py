@@ -88,6 +88,7 @@ class _Scope:
     outputs: dict[str, frozenset[str] | None]
     variable_hints: Suggestions
     job_hints: Suggestions
+    output_hints: dict[str, Suggestions]
     hyphened: dict[str, str]
     matrices: dict[str, frozenset[str] | None]
 
@@ -110,6 +111,7 @@ def _scope(spec: Spec, data: MarkedMap, shared: list[JobFields]) -> _Scope:
         any_variable="variables" in data.lost,
         outputs=outputs,
         job_hints=Suggestions(outputs),
+        output_hints={},
         matrices=_matrix_keys(spec, shared),
         hyphened={name[:end]: name for name in outputs for end, letter in enumerate(name) if letter == "-"},
     )
@@ -269,7 +271,8 @@ def _check_part(job: str, parts: list[str], at: str, scope: _Scope) -> None:
         raise TemplateError("DSJ202", message, hint=did_you_mean(parts[1], keys), at=at)
     outputs = scope.outputs.get(job)
     if parts[1:] and parts[0] == "outputs" and outputs is not None and parts[1] not in outputs:
-        hint = did_you_mean(parts[1], outputs) or f"add '{parts[1]}' to the outputs of '{job}'"
+        hints = scope.output_hints.setdefault(job, Suggestions(outputs))
+        hint = hints.hint(parts[1]) or f"add '{parts[1]}' to the outputs of '{job}'"
         raise TemplateError("DSJ204", f"job '{job}' declares no output '{parts[1]}'", hint=hint, at=at)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from dsjobs.diagnostics import Diagnostic, did_you_mean
 from dsjobs.marks import MarkedList, MarkedMap, position_at
 from dsjobs.spec.durations import duration_hint
-from dsjobs.spec.patterns import validator_class
+from dsjobs.spec.patterns import canonical, validator_class
 from dsjobs.spec.precheck import compile_check
 from dsjobs.spec.source import Document
 from dsjobs.spec.templates import is_template
@@ -264,9 +264,9 @@ def _bad_name(error: Any, path: Path, data: MarkedMap) -> _Violation:
 def _broken_limit(error: Any, path: Path, data: MarkedMap) -> _Violation:
     value = error.instance
     if error.validator == "uniqueItems":
-        repeated = next(item for index, item in enumerate(value) if item in value[:index])
-        message = f"{_subject(path, data)} has {_shown(repeated)} twice"
-        place = (*path, len(value) - 1 - value[::-1].index(repeated))
+        repeated = _repeated(value)
+        message = f"{_subject(path, data)} has {_shown(value[repeated])} twice"
+        place = (*path, repeated)
         return _Violation(place, Diagnostic("DSJ106", message, position_at(data, place), "remove one of them"))
     if isinstance(value, list | dict):
         message = f"{_subject(path, data)} is empty"
@@ -276,6 +276,13 @@ def _broken_limit(error: Any, path: Path, data: MarkedMap) -> _Violation:
         message = f"{_subject(path, data)} cannot be {_shown(value)}"
     hint = duration_hint(value) if _is_duration(path) else error.schema.get("errorMessage")
     return _Violation(path, Diagnostic("DSJ106", message, position_at(data, path), hint))
+
+
+def _repeated(items: Sequence[Any]) -> int:
+    """The last index of the first item that stands twice."""
+    texts = [canonical(item) for item in items]
+    last = {text: index for index, text in enumerate(texts)}
+    return next(last[text] for index, text in enumerate(texts) if last[text] != index)
 
 
 def _one_for_each_mistake(found: list[_Violation]) -> Iterable[Diagnostic]:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from dsjobs.marks import MarkedList, MarkedMap, Position
 from dsjobs.model import Cell, Environment, Spec, VariableValue
+from dsjobs.spec.combinations import identity
 from dsjobs.spec.contracts import violations
 from dsjobs.spec.layers import Layers, layers_of
-from dsjobs.spec.matrix import identity
 from dsjobs.spec.origins import Layer, layers_of_key
 from dsjobs.spec.templates import Reference, understood
 from dsjobs.spec.variables import ENVIRON_PREFIX, typed

@@ -56,6 +56,7 @@ def select(*selectors: str, exclude: tuple[str, ...] = (), earlier: Earlier | No
         ("2+report", {"report", "extract", "clean", *TRAIN}),
         ("clean+1", {"clean", *TRAIN}),
         ("0+report", {"report"}),
+        ("9" * 5000 + "+clean", {"extract", "clean"}),
         ("train[seed=2]", {"train[seed=2,model=a]", "train[seed=2,model=b]"}),
         ("train[model=a,seed=1]", {"train[seed=1,model=a]"}),
         ("train[seed=1,model=a]", {"train[seed=1,model=a]"}),

@@ -94,11 +94,62 @@ def test_matrix_when_it_is_as_large_as_allowed_then_is_read_in_time(size: int) -
     assert time.process_time() - start < 2
 
 
+def written_as(data: Any) -> Any:
+    return source.parse(source.Source("jobs.yaml", json.dumps(data))).data
+
+
+NAMES = [f"k{number}" for number in range(32)]
+TEXTS = ["x" * 3_000 + str(number) for number in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        # Entries that all have keys of their own, none of which fits all combinations.
+        (
+            {name: [0, 1] if index < 13 else [0] for index, name in enumerate(NAMES)}
+            | {
+                "exclude": [
+                    {n: 0 for i, n in enumerate(NAMES) if row * 2654435761 >> i & 1} | {"k0": 2} for row in range(1000)
+                ]
+            },
+            "the matrix makes 8,192 cells, more than 1,000",
+        ),
+        # Every cell gets every entry's keys.
+        (
+            {"a": list(range(MAX_CELLS)), "include": [{f"n{row}_{n}": n for n in range(31)} for row in range(1000)]},
+            "the matrix makes 31,001,000 values in all of its cells, more than 50,000",
+        ),
+        # Each cell's name is made of all of its values.
+        ({name: TEXTS if index < 9 else TEXTS[:1] for index, name in enumerate(NAMES)}, None),
+    ],
+)
+def test_matrix_when_its_parts_multiply_then_is_read_in_time(data: Any, said: str | None) -> None:
+    problems: list[Diagnostic] = []
+    matrices, written = Matrices(), written_as(data)
+    start = time.process_time()
+    matrix = matrices.read(written, problems)
+    assert time.process_time() - start < 2
+    assert [problem.message for problem in problems if problem.is_error] == ([said] if said else [])
+    assert (matrix is None) == (said is not None)
+
+
+def test_matrices_when_they_have_too_many_combinations_together_then_say_so_once() -> None:
+    matrices, problems = Matrices(), []
+    lists = {name: list(range(10)) for name in NAMES[:4]}
+    data = {**lists, "exclude": [{"k0": value} for value in range(1, 10)]}
+    for written in [written_as(data) for _ in range(12)]:
+        matrices.read(written, problems)
+    assert [problem.message for problem in problems] == [
+        "the matrices of this file make more than 100,000 combinations"
+    ]
+
+
 def test_matrices_when_they_have_too_many_cells_together_then_say_so_once() -> None:
     matrices, problems = Matrices(), []
     found = []
     for _ in range(60):
         written = source.parse(source.Source("jobs.yaml", json.dumps({"key": list(range(MAX_CELLS))}))).data
         found.append(matrices.read(written, problems))
-    assert [matrix is None for matrix in found] == [False] * 50 + [True] * 10
+    assert [matrix is None for matrix in found] == [False] * 10 + [True] * 50
     assert [problem.code for problem in problems] == ["DSJ109"]
