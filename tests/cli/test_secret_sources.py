@@ -44,7 +44,8 @@ def _plain_environment(monkeypatch):
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     (tmp_path / "jobs.yaml").write_text(FILE)
-    write_notebook(tmp_path / "load.ipynb", "1")
+    reading = 'import os\nwanted = [os.environ.get(name) for name in ("DB_PASSWORD", "KEY", "REGION", "T", "R")]'
+    write_notebook(tmp_path / "load.ipynb", reading)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
