@@ -15,6 +15,7 @@ from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import with_fingerprints
 from dsjobs.cli.plan import make, text
 from dsjobs.cli.repository import git_state
+from dsjobs.cli.varfiles import read_variables
 from dsjobs.errors import UsageError
 from dsjobs.model import Plan, Status
 from dsjobs.plan.reuse import retried
@@ -24,6 +25,7 @@ from dsjobs.plan.reuse import retried
 @options.earlier_run
 @options.job_file
 @options.variables
+@options.var_files
 @options.jobs
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would run, and run nothing.")
 @options.fail_fast
@@ -42,6 +44,7 @@ def command(
     run: str,
     file: str | None,
     given: tuple[tuple[str, str], ...],
+    var_files: tuple[Path, ...],
     max_parallel: int | None,
     dry_run: bool,
     fail_fast: bool,
@@ -59,7 +62,7 @@ def command(
     """Run again what failed, was lost, skipped or cancelled in RUN (the latest by default), and whatever needs it.
 
     What succeeded keeps its outputs and does not run. The job file and the notebooks are those of now, the environment is that of
-    RUN, and so are the variables that were given to it; --var changes them. The new run knows RUN as its parent.
+    RUN, and so are the variables that were given to it; --var and --var-file change them. The new run knows RUN as its parent.
     """
     console = Console(color=color, quiet=quiet)
     found = earlier.load(run, file, state_dir)
@@ -67,9 +70,15 @@ def command(
     _require_ended(manifest)
     path = _job_file(found, file)
     with loading.no_collections():
-        variables = [*_given_then(manifest), *given]
+        named = {name for data in read_variables(var_files).data for name in data}
+        variables = [*((name, value) for name, value in _given_then(manifest) if name not in named), *given]
         loaded, planned = make(
-            console, str(path), manifest["run"]["environment"], given=variables, max_parallel=max_parallel
+            console,
+            str(path),
+            manifest["run"]["environment"],
+            given=variables,
+            var_files=var_files,
+            max_parallel=max_parallel,
         )
     if planned.plan is None:
         raise refuse(console, planned.diagnostics, loaded.sources)

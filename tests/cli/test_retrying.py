@@ -96,6 +96,15 @@ def test_retry_when_it_is_dry_then_it_says_why_and_what_is_different(project):
     assert len(list(project.glob(".dsjobs/runs/*"))) == 1
 
 
+def test_retry_when_a_file_of_variables_is_given_then_it_wins_over_those_of_the_first_run(project):
+    (project / "other.yaml").write_text("alpha: 0.125\n")
+
+    ended = run("retry", "-n", "--var-file", "other.yaml", cwd=project)
+
+    assert ended.code == 0, ended.err
+    assert "though inputs.ALPHA 0.5 → 0.125" in ended.out
+
+
 def test_retry_when_variables_were_given_then_they_are_those_of_the_first_run(project):
     run("retry", cwd=project)
     assert latest(project)["variables"]["alpha"]["value"] == 0.5
