@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -127,7 +128,7 @@ def assert_hidden(state: Path) -> None:
 
 
 def test_run_on_this_machine_when_notebooks_write_secrets_down_then_nothing_that_is_kept_or_said_has_them(
-    project, dsjobs
+    project, dsjobs, monkeypatch
 ):
     write_project(project, ADDRESS="http://127.0.0.1:9", STORE="/nowhere", PROJECT=".")
     for name, cells in NOTEBOOKS.items():
@@ -166,6 +167,22 @@ def test_run_on_this_machine_when_notebooks_write_secrets_down_then_nothing_that
     dsjobs("diff", manifest_path.parent.name, "-o", "json")
     dsjobs("diff", manifest_path.parent.name)
     assert_hidden(project / ".dsjobs")
+
+    # Without its value nothing starts, whatever names the run.
+    monkeypatch.delenv("CANARY_PASSWORD")
+    shutil.copytree(project / ".dsjobs", project / "died")
+    (died,) = [
+        path for path in project.glob("died/runs/*/journal.jsonl") if path.parent.name == manifest_path.parent.name
+    ]
+    died.write_bytes(b"".join(died.read_bytes().splitlines(keepends=True)[:8]))
+    (project / "copied").mkdir()
+    shutil.copy(manifest_path, project / "copied" / "manifest.json")
+    before = len(list(project.glob(".dsjobs/runs/*")))
+    run = manifest_path.parent.name
+    for arguments in (["retry"], ["reproduce", run], ["reproduce", "copied/manifest.json"], ["apply", "plan.json"],
+                      ["resume", run, "--state-dir", "died"]):  # fmt: skip
+        assert dsjobs(*arguments)[0] == 4, arguments
+    assert len(list(project.glob(".dsjobs/runs/*"))) == before
 
 
 def test_run_over_the_api_when_notebooks_get_secrets_then_only_the_request_has_them(
