@@ -21,7 +21,7 @@ _MAX_FILES = 50
 _MAX_BYTES = 1_000_000
 # Kernels that call their language Python and run it elsewhere, or another language.
 _NOT_PLAIN_PYTHON = re.compile(
-    r"sage|spark|xonsh|coconut|circuitpython|micropython|jython|ironpython|calysto", re.IGNORECASE
+    r"sagemath|spark|xonsh|coconut|circuitpython|micropython|jython|ironpython|calysto", re.IGNORECASE
 )
 
 
