@@ -38,8 +38,7 @@ class Aliases:
             for node in ast.walk(tree):
                 for child in ast.iter_child_nodes(node):
                     self.parents[child] = node
-        for node in list(self.parents):
-            self._note(node)
+                    self._note(child)
         self._kinds: dict[str, Kind] = {"os": "os"}
         self._settle()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _MAX_FILES = 50
 _MAX_BYTES = 1_000_000
 # Kernels that call their language Python and run it elsewhere, or another language.
 _NOT_PLAIN_PYTHON = re.compile(
-    r"sage|spark|xonsh|coconut|circuitpython|micropython|jython|ironpython|calysto", re.IGNORECASE
+    r"sagemath|spark|xonsh|coconut|circuitpython|micropython|jython|ironpython|calysto", re.IGNORECASE
 )
 
 
@@ -78,10 +79,16 @@ def _with_modules(contract: Contract, folder: Path) -> Contract:
         if not texts or files > _MAX_FILES:
             return replace(contract, is_dynamic_reads=True, is_dynamic_sets=True, is_dynamic_publishing=True)
         for text in texts:
-            module = contract_of([CodeSource(0, text)]) if text is not None else Contract(is_dynamic_reads=True)
+            module = _module(text) if text is not None else Contract(is_dynamic_reads=True)
             contract = _together(contract, module)
             wanted |= {inner for inner in module.modules if not inner.startswith(".")}
     return contract
+
+
+@lru_cache(maxsize=256)
+def _module(text: str) -> Contract:
+    """The contract of a module, which many notebooks may import."""
+    return contract_of([CodeSource(0, text)])
 
 
 def _texts(folder: Path, name: str) -> Iterator[str | None]:

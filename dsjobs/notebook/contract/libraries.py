@@ -42,7 +42,8 @@ KNOWN_MODULES = (sys.stdlib_module_names - {"__main__", "builtins", "runpy"}) | 
     pip six future past dsjobs gspread kaggle opendatasets wget gdown missforest boruta scorecardpy optbinning toad
     hmmlearn pomegranate pgmpy filterpy pykalman ruptures stumpy pyod alibi_detect evidently whylogs featuretools woodwork
     nolds antropy mne nibabel nilearn SimpleITK pydicom monai kornia open3d trimesh pyvista vtk mayavi ipyleaflet pydeck
-    keplergl bqplot
+    keplergl bqplot sagemaker jsonlines jmespath pycocotools mxnet gluoncv numexpr vega_datasets grpc tensorflow_serving
+    urlextract
     """.split()
 )
 """Modules that read no variables but their own, `PLAUSIBLE`, and set none of those that a notebook reads."""
@@ -54,15 +55,19 @@ SET_BY_THE_SYSTEM = re.compile(
 )
 """Variables that the system, a virtual machine, Jupyter or dsjobs sets: none of them is an input that was forgotten."""
 
+_PREFIXES = (
+    "AWS SAGEMAKER GOOGLE GCP GCLOUD GCS AZURE YC YANDEX YT YDB BOTO CUDA NVIDIA NCCL TORCH PYTORCH TF XLA JAX "
+    "KERAS OMP MKL KMP OPENBLAS BLIS VECLIB GOTO NUMEXPR NUMBA NPY NUMPY PANDAS MODIN DASK RAY POLARS ARROW DUCKDB "
+    "SPARK PYSPARK HADOOP HIVE YARN JAVA JDK MLFLOW WANDB NEPTUNE COMET CLEARML TRAINS DVC HF HUGGINGFACE "
+    "TRANSFORMERS TOKENIZERS DIFFUSERS OPENAI ANTHROPIC LANGCHAIN LANGSMITH COHERE PINECONE KAGGLE PYTHON PIP CONDA "
+    "UV SNOWFLAKE DATABRICKS TNS SSL REQUESTS CURL GIT DOCKER KUBERNETES LC LD XDG MPL SKLEARN LOKY JOBLIB LIGHTGBM "
+    "XGBOOST CATBOOST NLTK SPACY GDAL QT SENTRY PREFECT AIRFLOW DAGSTER DBT JUPYTER JPY IPYTHON DSJOBS OTEL GRPC"
+).split()
 PLAUSIBLE = re.compile(
-    r"(?:(?:AWS|GOOGLE|GCP|GCLOUD|GCS|AZURE|YC|YANDEX|YT|YDB|BOTO|CUDA|NVIDIA|NCCL|TORCH|PYTORCH|TF|XLA|JAX|KERAS|OMP|MKL|KMP"
-    r"|OPENBLAS|BLIS|VECLIB|GOTO|NUMEXPR|NUMBA|NPY|NUMPY|PANDAS|MODIN|DASK|RAY|POLARS|ARROW|DUCKDB|SPARK|PYSPARK|HADOOP|HIVE|YARN|JAVA"
-    r"|JDK|MLFLOW|WANDB|NEPTUNE|COMET|CLEARML|TRAINS|DVC|HF|HUGGINGFACE|TRANSFORMERS|TOKENIZERS|DIFFUSERS|OPENAI|ANTHROPIC"
-    r"|LANGCHAIN|LANGSMITH|COHERE|PINECONE|KAGGLE|PYTHON|PIP|CONDA|UV|SNOWFLAKE|DATABRICKS"
-    r"|TNS|SSL|REQUESTS|CURL|GIT|DOCKER|KUBERNETES|LC|LD|XDG|MPL|SKLEARN|LOKY|JOBLIB|LIGHTGBM|XGBOOST"
-    r"|CATBOOST|NLTK|SPACY|GDAL|QT|SENTRY|PREFECT|AIRFLOW|DAGSTER|DBT|JUPYTER|JPY|IPYTHON|DSJOBS|OTEL|GRPC)_\w+)"
-    r"|PG[A-Z]+|PROJ_(?:LIB|DATA)|S3_(?:ENDPOINT|USE_HTTPS|VERIFY_SSL|REGION)\w*|ORACLE_HOME|MPLBACKEND|TZ|LANG|HOME|PATH|TMPDIR|DISPLAY|NO_COLOR|FORCE_COLOR|TERM|DATABASE_URL|(?:HTTPS?|FTP|ALL|NO)_PROXY"
-    r"|(?:https?|ftp|all|no)_proxy|SOURCE_DATE_EPOCH|JAVA_HOME|HADOOP_HOME|SPARK_HOME|PYTHON\w+|LINES|COLUMNS"
+    rf"(?:{'|'.join(_PREFIXES)})_\w+"
+    r"|PG[A-Z]+|PROJ_(?:LIB|DATA)|S3_(?:ENDPOINT|USE_HTTPS|VERIFY_SSL|REGION)\w*|ORACLE_HOME|MPLBACKEND|TZ|LANG|HOME|PATH|TMPDIR"
+    r"|DISPLAY|NO_COLOR|FORCE_COLOR|TERM|DATABASE_URL|(?:HTTPS?|FTP|ALL|NO)_PROXY|(?:https?|ftp|all|no)_proxy"
+    r"|SOURCE_DATE_EPOCH|PYTHON\w+|LINES|COLUMNS"
 )
 """Variables that a library may read, which no cell has to name."""
 

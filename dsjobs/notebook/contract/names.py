@@ -163,7 +163,9 @@ class Names(ast.NodeVisitor):
                 self._gathered.modules.add(_text(node.args[0]) if node.args else "")
             elif function.id in _LOOKING and any(_is_ipython(argument) for argument in node.args):
                 return
-            elif function.id == "get_ipython" or (function.id in _NAMESPACES and _is_namespace(node)):
+            elif function.id == "get_ipython":  # what holds it can run anything
+                self._gathered.cannot_tell()
+            elif function.id in _NAMESPACES and _is_namespace(node):
                 self._gathered.is_dynamic_assignments |= self._reaches_the_top(function.id)
         if self._is_publish(function):
             self._publish(node)
@@ -254,7 +256,7 @@ class Names(ast.NodeVisitor):
         self._conditions -= 1
 
     def _reaches_the_top(self, name: str) -> bool:
-        return name in ("globals", "get_ipython") or not any(scope is not None for scope in self._scopes)
+        return name == "globals" or not any(scope is not None for scope in self._scopes)
 
 
 def _declared_global(body: list[ast.stmt]) -> set[str]:
