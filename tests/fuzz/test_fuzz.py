@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from run import Worker, findings
 
-SECONDS = 12
+SECONDS = 8
 """Of processor and waiting time, after which the rest of the cases is left for the long run."""
 
 CASES = 600
