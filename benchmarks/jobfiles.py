@@ -1,4 +1,7 @@
-"""Job files of any size, the same for the same size: eight fields a job, three templated inputs, one to three needs."""
+"""Job files of any size, the same for the same size: eight fields a job, three templated inputs, one to three needs.
+
+In a file with matrices, of every thirty jobs ten are the cells of one, and another one needs all of these.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,26 @@ def write(folder: Path, jobs: int) -> Path:
     path = folder / f"jobs-{jobs}.yaml"
     with path.open("w", encoding="utf-8") as file:
         file.write(_HEAD)
-        file.writelines(_job(number) for number in range(jobs))
+        file.writelines(_job(number, needs(number)) for number in range(jobs))
+    return path
+
+
+GROUP = 30
+CELLS = 10
+
+
+def write_matrices(folder: Path, jobs: int) -> Path:
+    """A pipeline of `jobs` jobs, a multiple of `GROUP`, below `folder`; a third of them are cells."""
+    path = write(folder, jobs).with_name(f"matrices-{jobs}.yaml")
+    with path.open("w", encoding="utf-8") as file:
+        file.write(_HEAD)
+        for start in range(0, jobs, GROUP):
+            train = start + GROUP - CELLS
+            for number in range(start, train - 1):
+                needed = [one for one in needs(number) if one >= start] or [start]
+                file.write(_job(number, needed if number > start else []))
+            file.write(_matrix(train, start))
+            file.write(_collector(train - 1, train))
     return path
 
 
@@ -44,8 +66,24 @@ def needs(number: int) -> list[int]:
     return list(dict.fromkeys(max(0, one) for one in candidates))[:wanted] if number else []
 
 
-def _job(number: int) -> str:
-    needed = needs(number)
+def _job(number: int, needed: list[int]) -> str:
+    return _written(number, needed, list(_inputs(number, needed)))
+
+
+def _matrix(number: int, above: int) -> str:
+    target = "s3://lake/{{ vars.run_date }}/{{ matrix.model }}-{{ matrix.seed }}.parquet"
+    inputs = ['REGION: "{{ vars.region }}"', f'TARGET: "{target}"', _table(above)]
+    return _written(number, [above], inputs, "    matrix: {seed: [1, 2, 3, 4, 5], model: [small, large]}")
+
+
+def _collector(number: int, cells: int) -> str:
+    rows = f"{{{{ needs.{_name(cells)} | map(attribute='outputs.row_count') | sum }}}}"
+    return _written(
+        number, [cells], ['REGION: "{{ vars.region }}"', 'TARGET: "{{ vars.run_date }}"', f'ROWS: "{rows}"']
+    )
+
+
+def _written(number: int, needed: list[int], inputs: list[str], *more: str) -> str:
     lines = [
         f"  - name: {_name(number)}",
         f"    description: step {number} of the pipeline",
@@ -53,8 +91,9 @@ def _job(number: int) -> str:
         f"    notebook: {NOTEBOOKS[number % len(NOTEBOOKS)]}.ipynb",
         f"    spec: {'g1.1' if number % 5 == 0 else 'c1.4'}",
         f"    needs: [{', '.join(map(_name, needed))}]",
+        *more,
         "    inputs:",
-        *(f"      {line}" for line in _inputs(number, needed)),
+        *(f"      {line}" for line in inputs),
         "    outputs:",
         "      table_path: {type: string}",
         "      row_count: {type: integer, minimum: 1}",
@@ -69,10 +108,11 @@ def _name(number: int) -> str:
 def _inputs(number: int, needed: list[int]) -> Iterator[str]:
     yield 'REGION: "{{ vars.region }}"'
     yield f'TARGET: "s3://lake/{{{{ vars.run_date }}}}/part-{number:06}.parquet"'
-    if needed:
-        yield f'TABLE: "{{{{ needs.{_name(needed[0])}.outputs.table_path }}}}"'
-    else:
-        yield 'ALPHA: "{{ vars.alpha }}"'
+    yield _table(needed[0]) if needed else 'ALPHA: "{{ vars.alpha }}"'
+
+
+def _table(above: int) -> str:
+    return f'TABLE: "{{{{ needs.{_name(above)}.outputs.table_path }}}}"'
 
 
 def _notebook(name: str) -> dict[str, object]:

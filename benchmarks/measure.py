@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from benchmarks.settings import environ
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -44,11 +45,11 @@ def run(command: list[str], folder: Path) -> Sample:
     return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def in_turn(measures: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+def in_turn(measures: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, list[T]]:
     """Take each measure once a round, all of them in every round, after a round that does not count."""
     for measure in measures.values() if rounds > 1 else ():
         measure()
-    taken: dict[str, list[T]] = {name: [] for name in measures}
+    taken: dict[K, list[T]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():
             taken[name].append(measure())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -264,7 +265,8 @@ def _compile(tree: nodes.Template) -> tuple[jinja2.Template, bool]:
         target = nodes.Name("result", "store", lineno=1)
         tree = nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1)
         tree.set_environment(_ENVIRONMENT)
-    with new_budget():  # Jinja evaluates what is constant while it compiles
+    with new_budget(), warnings.catch_warnings():  # Jinja evaluates what is constant while it compiles
+        warnings.simplefilter("ignore", SyntaxWarning)  # Python's own, of the code that Jinja wrote: `{{ true[0] }}`
         return _ENVIRONMENT.from_string(tree), expression is not None
 
 

@@ -89,7 +89,7 @@ def naive(jobs: list[Job], term: tuple[str | None, str, str | None], earlier: Ea
     return found | above | below
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.integers(0, 2**32), st.lists(st.lists(TERMS, min_size=1, max_size=2), max_size=2), st.lists(TERMS, max_size=2)
 )

@@ -164,7 +164,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_run_when_the_file_is_random_then_each_job_comes_to_what_a_plain_reading_says(folder: Path, seed: int) -> None:
     chance = random.Random(seed)

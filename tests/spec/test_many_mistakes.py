@@ -50,3 +50,20 @@ def test_file_when_it_has_thousands_of_mistakes_is_read_in_time(name: str, tmp_p
     found = loading.load(path).diagnostics
     assert [one.code for one in found] == [code] * number
     assert time.process_time() - start < 10
+
+
+def test_file_when_it_has_hundreds_of_environments_then_not_all_are_checked_and_it_says_so(tmp_path: Path) -> None:
+    environments = "environments:\n" + "".join(f"  e{i}: {{backend: local}}\n" for i in range(300))
+    path = tmp_path / "jobs.yaml"
+    few = "".join(
+        f"  - {{name: job_{i}, notebook: a.ipynb, inputs: {{A: '{{{{ environment }}}}'}}}}\n" for i in range(300)
+    )
+    path.write_text(f"version: 1\n{environments}jobs:\n{few}", encoding="utf-8")
+    start = time.process_time()
+    spec = loading.load(path).spec
+    assert spec is not None
+    found = loading.check_everywhere(spec, list(spec.environments.values()))
+    assert time.process_time() - start < 4
+    message = "only the first 67 of 300 environments were checked: they have more than 20,000 jobs"
+    assert [(one.severity, one.message) for one in found] == [("warning", message)]
+    assert "--env e67" in str(found[0].hint)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,10 @@ def result(compiled: Any, text: str, names: Mapping[str, Any]) -> tuple[Any, ...
 def test_dotted_names_when_read_by_both_ways_give_the_same(text: str, names: dict[str, Any]) -> None:
     assume(templates._dotted_parts(text) is not None and "{{" in text)
     assert result(compile_template, text, names) == result(sandbox.compile_text, text, names)
+
+
+def test_template_when_python_would_warn_of_its_code_then_says_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(TemplateError, match="without a value"):
+            sandbox.compile_text("{{ true[0] }}").render({})
