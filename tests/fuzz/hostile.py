@@ -174,6 +174,13 @@ SHAPES = (
 )
 
 
+LARGEST = 200_000
+"""Characters: a file of megabytes takes its time as of right."""
+
+
 def hostile(chance: random.Random) -> str:
     """A job file of some shape."""
-    return chance.choice(SHAPES)(chance)
+    while True:
+        made = chance.choice(SHAPES)(chance)
+        if len(made) <= LARGEST:
+            return made

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections.abc import Iterator
 
 import pytest
 from run import Worker, findings
 
-SECONDS = 8
-"""Of processor and waiting time, after which the rest of the cases is left for the long run."""
-
-CASES = 600
+CASES = 150
 
 
 @pytest.fixture
@@ -23,9 +18,7 @@ def worker() -> Iterator[Worker]:
 
 
 def test_dsjobs_when_its_input_is_random_then_ends_in_time_and_without_a_traceback(worker: Worker) -> None:
-    end = time.monotonic() + SECONDS
-    numbers = itertools.islice(itertools.count(), CASES)
-    found = list(findings(numbers, worker, lambda: time.monotonic() > end))
+    found = list(findings(iter(range(CASES)), worker, lambda: False))
     assert found == [], "\n\n".join(f"case {one.case.number}: {one.text}" for one in found)
-    assert sum(worker.codes.values()) >= 50
-    assert {code.rpartition(" ")[2] for code in worker.codes} >= {"0]", "3]"}
+    assert sum(worker.codes.values()) == CASES
+    assert {code.partition("[")[2].partition(",")[0] for code in worker.codes} == {"0", "3"}
