@@ -30,6 +30,10 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
+TRIED = [page for page in PAGES if page.stem != "diagnostics"]
+"""The pages whose blocks are tried here. diagnostics.md is made from dsjobs/explanations, and tests/test_explanations.py runs
+each of its examples."""
+
 _MARK = re.compile(r"<!-- ([a-z][a-z ]*?)(?:: (.*))? -->")
 _FENCE = re.compile(r"^( *)(`{3,})([a-z]*)$")
 

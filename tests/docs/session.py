@@ -106,19 +106,14 @@ class Session:
         assert server.poll() is None, f"{block.place}: the server ended with {server.returncode}"
 
     def interrupt(self) -> None:
-        """A run whose process is killed while a job is in flight."""
+        """A run whose process is killed while a notebook runs, as soon as a note says that it began."""
         process = subprocess.Popen(
             ["dsjobs", "apply"], cwd=self.folder, env=self._environ, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        journals = self.folder / ".dsjobs" / "runs"
-        before = set(journals.glob("*"))
-
-        def is_in_flight() -> bool:
-            new = set(journals.glob("*/journal.jsonl"))
-            return any(b'"job_submitted"' in path.read_bytes() for path in new if path.parent not in before)
-
-        _until(lambda: process.poll() is not None or is_in_flight())
+        runs = self.folder / ".dsjobs" / "runs"
+        before = set(runs.glob("*/operations/*.begun"))
+        _until(lambda: process.poll() is not None or set(runs.glob("*/operations/*.begun")) > before)
         assert process.poll() is None, "the run ended before it could be killed"
         process.kill()
         process.wait()

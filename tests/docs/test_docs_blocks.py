@@ -20,11 +20,12 @@ from typing import Any
 import pytest
 import yaml
 from commands import dsjobs_calls, parse
-from pages import PAGES, REPOSITORY, Block, blocks, replaced
+from pages import REPOSITORY, TRIED, Block, blocks, replaced
 from session import Session
 from workflows import problems_of_github, problems_of_gitlab
 
 from dsjobs.cli import loading
+from dsjobs.cli.contracts import Contracts
 from dsjobs.diagnostics import text as shown
 
 UPDATE = bool(os.environ.get("DSJOBS_UPDATE_CASES"))
@@ -44,7 +45,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", TRIED, ids=lambda page: page.stem)
 def test_page_when_a_reader_follows_it_then_everything_is_as_it_says(
     page: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,13 +93,14 @@ def _validated(path: Path, wrong: str | None) -> str | None:
     """What is wrong with a job file. `wrong`: the code of what is wrong with it on purpose."""
     loaded = loading.load(path)
     found = list(loaded.diagnostics)
+    contracts = Contracts(path.parent, is_here=False)
     if loaded.spec is not None:
-        found += loading.check_everywhere(loaded.spec, list(loaded.spec.environments.values()))
+        found += loading.check_everywhere(loaded.spec, list(loaded.spec.environments.values()), contracts)
     if wrong is not None:
         return (
             None if [one.code for one in found] == [wrong] else f"it should have {wrong}: {[one.code for one in found]}"
         )
-    return "\n".join(shown(one, loaded.sources) for one in found) or None
+    return "\n".join(shown(one, (*loaded.sources, *contracts.sources)) for one in found) or None
 
 
 def _whole(fragment: str) -> str:
@@ -176,6 +178,6 @@ TREATMENTS: dict[str, Any] = {
 
 
 def test_blocks_when_they_are_not_run_then_are_few() -> None:
-    found = [block for page in PAGES for block in blocks(page) if block.kind != "page"]
+    found = [block for page in TRIED for block in blocks(page) if block.kind != "page"]
     left_out = [block.place for block in found if "not run" in block.marks or "shown" in block.marks]
     assert len(left_out) <= len(found) / 8, left_out

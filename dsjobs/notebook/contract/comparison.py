@@ -206,7 +206,7 @@ class Comparison:
             severity: Literal["error", "warning"] = "error" if read.need == "raises" else "warning"
             return Diagnostic("DSJ407", message, position, f"did you mean '{read.name}'?", severity)
         hint = did_you_mean(name, contract.reads.keys() - _inputs(first.job).keys())
-        hint = hint or "take it out, or read it in the notebook: os.environ"
+        hint = hint or f'take it out, or read it in the notebook: os.environ["{name}"]'
         return Diagnostic("DSJ406", message, position, hint, "warning")
 
     def _not_set(self, missing: _Missing) -> Diagnostic:
