@@ -8,6 +8,20 @@ from pathlib import Path
 import pytest
 from held_schemas import files_below, problems_in
 
+LONG = (
+    "test_faults_end_to_end.py", "test_conformance.py", "test_docs_blocks.py", "test_faults_together.py", "test_open.py",
+    "test_example_run.py", "test_killed_runs.py", "test_openapi.py", "test_provisioner.py", "test_example_served.py",
+    "test_secret_runs.py", "test_local_much_output.py", "test_local_kernel_start.py", "test_fuzz.py", "test_sandbox.py",
+    "test_datasphere_commands.py", "test_examples_notebooks.py", "test_source.py", "test_command.py",
+)  # fmt: skip
+"""The files whose tests take ten seconds and more, the longest first: one that begins last is waited for at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
 _held: set[Path] = set()
 """Files that were looked at, or were damaged on purpose."""
 
