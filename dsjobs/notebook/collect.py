@@ -117,6 +117,9 @@ def converted(value: Any, room: int, depth: int) -> Any:
     return _from_library(value, room, depth)
 
 
+_SHOWN = 40
+
+
 def _number(value: float) -> float:
     if math.isnan(value):
         raise UnfitError("is NaN, which JSON does not have")
@@ -138,9 +141,15 @@ def _mapping(value: dict[Any, Any], room: int, depth: int) -> dict[str, Any]:
     result = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise UnfitError(f"has the key {key!r:.40} of type {_type_name(key)}; keys are text in JSON")
-        result[_text(str(key), room)] = _part(f"[{str(key)!r:.40}]", item, room, depth)
+            raise UnfitError(f"has the key {_shown(key)} of type {_type_name(key)}; keys are text in JSON")
+        result[_text(str(key), room)] = _part(f"[{_shown(str(key))}]", item, room, depth)
     return result
+
+
+def _shown(key: Any) -> str:
+    """A key as it is told, whole or not at all: a part of a secret could not be masked."""
+    text = repr(key)
+    return text if len(text) <= _SHOWN else f"(a key of {len(text)} characters)"
 
 
 def _sequence(value: Any, room: int, depth: int) -> list[Any]:
