@@ -115,7 +115,7 @@ def test_value_when_it_is_json_or_can_become_it_then_it_arrives(value, plain):
         (sys, "output 'x' is of type module, which is not JSON"),
         ({1: 2}, "output 'x' has the key 1 of type int; keys are text in JSON"),
         ({b"k" * 50: 2}, "output 'x' has the key (a key of 53 characters) of type bytes; keys are text in JSON"),
-        ({"k" * 50: float("nan")}, "output 'x'[(a key of 52 characters)] is NaN, which JSON does not have"),
+        ({"k" * 50: float("nan")}, "x[(a key of 52 characters)] is NaN, which JSON does not have"),
         ("\ud800", "half of a surrogate pair"),
         ({"\ud800": 1}, "half of a surrogate pair"),
         (LOOP, "is nested too deeply, or contains itself"),
