@@ -264,6 +264,12 @@ def test_module_beside_when_it_sets_a_variable_then_that_is_not_missing():
     assert [one.code for one in said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]")] == ["DSJ407"]
 
 
+def test_hint_when_a_notebook_reads_nothing_then_names_the_input():
+    notebook("notebooks/a.ipynb", "total = 1")
+    (found,) = said(LOCAL + "jobs: [{name: a, notebook: a.ipynb, inputs: {REGION: eu}}]")
+    assert (found.code, found.hint) == ("DSJ406", 'take it out, or read it in the notebook: os.environ["REGION"]')
+
+
 def test_kernel_when_it_has_a_kernelspec_of_its_own_then_that_may_set_variables():
     notebook("notebooks/a.ipynb", READS, kernelspec={"name": "conda-env", "language": "python"})
     assert [one.code for one in said(LOCAL + "jobs: [{name: a, notebook: a.ipynb, inputs: {A: 1}}]")] == ["DSJ406"]
