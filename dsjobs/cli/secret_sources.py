@@ -161,7 +161,9 @@ def _content(path: Path, what: str) -> bytes:
 
 def _require_text(value: str, what: str) -> None:
     if not value.strip():
-        raise _unfit(f"{what} is empty")
+        raise _unfit(
+            f"{what} is empty", "in CI a secret that does not exist, or that this job may not have, is an empty text"
+        )
     if "\0" in value:
         raise _unfit(f"{what} has a NUL character, which cannot be in an environment variable")
     if any("\ud800" <= character <= "\udfff" for character in value):
