@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +25,12 @@ from dsjobs.cli.fingerprints import with_fingerprints
 from dsjobs.cli.progress import JsonLines, Progress
 from dsjobs.cli.secret_sources import needed_by, provided
 from dsjobs.errors import BackendError, ExitCode, UsageError
+from dsjobs.files import write_atomically
 from dsjobs.marks import Source
 from dsjobs.model import Plan, Status
 from dsjobs.plan.saved import as_json
 from dsjobs.reports import text
-from dsjobs.run import journal, lock, runs, store
+from dsjobs.run import journal, lock, manifest_file, runs, store
 from dsjobs.run.executor import Executor
 from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
@@ -198,9 +199,18 @@ def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
         state.apply(record)
     status = state.run["run"]["status"]
     if status != Status.RUNNING:
+        _complete(folder, state)
         hint = "" if status == Status.SUCCEEDED else "run again what did not succeed with `dsjobs retry`"
         raise UsageError(f"run {folder.path.name} has ended ({status}): there is nothing to take up", hint=hint or None)
     return found, recover(found, state)
+
+
+def _complete(folder: RunFolder, fold: Fold) -> None:
+    """Write the manifest of a run that has ended, where its process was killed between its last record and that."""
+    content = manifest_file.text(fold).encode("utf-8", "backslashreplace")
+    with suppress(OSError):  # dsjobs itself reads the journal
+        if not folder.manifest.exists() or folder.manifest.read_bytes() != content:
+            write_atomically(folder.manifest, content, sync=True)
 
 
 def _here(run_id: str) -> dict[str, Any]:

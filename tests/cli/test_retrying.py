@@ -117,3 +117,14 @@ def test_retry_when_the_run_has_not_ended_then_says_how_to_go_on(project):
     ended = run("retry", cwd=project)
     assert ended.code == 2
     assert "has not ended" in ended.err and "dsjobs resume" in ended.err
+
+
+def test_resume_when_the_run_has_ended_without_its_manifest_then_writes_that(project):
+    path = max(project.glob(".dsjobs/runs/*")) / "manifest.json"
+    whole = path.read_bytes()
+    path.unlink()
+
+    ended = run("resume", cwd=project)
+
+    assert ended.code == 2 and "has ended (failed): there is nothing to take up" in ended.err
+    assert path.read_bytes() == whole
