@@ -141,11 +141,3 @@ def test_secret_when_it_is_explained_stays_one(value: Any) -> None:
 
 def test_value_when_it_is_no_plain_data_is_shown_by_its_own_text() -> None:
     assert explained.plain({"a": Path("x/y"), "b": (1, None, True)}) == {"a": "x/y", "b": [1, None, True]}
-
-
-def test_page_when_it_shows_a_command_then_with_what_it_prints() -> None:
-    page = (CASES.parents[1] / "docs" / "job-file.md").read_text(encoding="utf-8")
-    shown = re.findall(r"^```text\n\$ (dsjobs explain .*)\n((?:.*\n)*?)```", page, re.MULTILINE)
-    assert len(shown) == 1
-    for command, printed in shown:
-        assert printed + "\n" == SAID[command]

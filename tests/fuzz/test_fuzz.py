@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from run import Worker, findings
 
-CASES = 150
+CASES = 40
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from made_jobs import due_ends, make_jobs
 from dsjobs.server import faults
 from dsjobs.server.faults import FAULTS
 
-JOBS, FEW, AT_ONCE = int(os.environ.get("DSJOBS_TEST_JOBS", "120")), 20, 100
+JOBS, FEW, AT_ONCE = int(os.environ.get("DSJOBS_TEST_JOBS", "80")), 20, 100
 PATIENCE = 900
 """Seconds after which the run is taken to hang: ten times what it takes."""
 

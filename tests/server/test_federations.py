@@ -81,7 +81,7 @@ def test_verify_when_the_token_is_of_the_federation_then_its_holder_may_act_for_
     "change",
     [
         {"kid": "x"}, {"iss": "https://other.example"}, {"iss": None}, {"aud": "other"}, {"aud": None}, {"aud": [5]},
-        {"sub": "other"}, {"sub": None}, {"exp": None}, {"exp": 1}, {"nbf": int(time.time()) + 600},
+        {"sub": "other"}, {"sub": None}, {"exp": None}, {"exp": 1}, {"nbf": int(time.time()) + 86_400},
     ],
     ids=lambda change: "-".join(f"{name}_{type(value).__name__}" for name, value in change.items()),
 )  # fmt: skip
