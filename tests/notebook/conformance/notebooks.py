@@ -58,5 +58,5 @@ if os.environ.get("DSJOBS_TEST_POOLED") == "all":
         "killed",
         "asyncio",
     )
-"""Those that could tell that their kernel has waited for them, after two that cannot have one that has; DSJOBS_TEST_POOLED=all has
-more."""
+"""Those that could tell that their kernel has waited for them, after two that cannot have one that has. There are
+more with DSJOBS_TEST_POOLED=all."""
