@@ -52,17 +52,7 @@ def some(words: list[str], *first: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "fault",
-    some(
-        HARMLESS,
-        "429-retry-after=0.05",
-        "503",
-        "text-body",
-        "reset",
-        "truncate",
-        "not-found",
-        "early-error",
-        "expiring-tokens=1",
-    ),
+    some(HARMLESS, "429-retry-after=0.05", "reset", "truncate", "early-error", "expiring-tokens=1"),
 )
 def test_apply_when_a_fault_is_on_the_way_then_each_job_runs_once_and_ends_as_it_would_without(command, fault):
     server, jobs = command(*fault_options(*fault.split())), make_jobs(JOBS)
