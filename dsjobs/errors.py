@@ -54,14 +54,16 @@ class InvalidFileError(DsjobsError):
 class BackendError(DsjobsError):
     """A backend could not be asked, or did not understand. Nothing was decided about the job.
 
-    `retryable`: whether the same call, with the same idempotency key, may succeed later.
+    `retryable`: whether the same call, with the same idempotency key, may succeed later. `is_denied`: it was the caller who was
+    refused, who has no credentials, or none that are good any more: no call can succeed, and none says anything about a job.
     """
 
     exit_code = ExitCode.BACKEND
 
-    def __init__(self, message: str, *, retryable: bool, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, retryable: bool, hint: str | None = None, is_denied: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
+        self.is_denied = is_denied
 
 
 class GuardError(DsjobsError):

@@ -189,6 +189,8 @@ class _Made:
             shutil.rmtree(folder.notes, ignore_errors=True)
         ended = manifest.fold.as_json()
         _show_end(console, ended, folder, wishes.output)
+        if executor.denied is not None:
+            return Ended(_left(console, executor.denied, folder), folder, ended)
         return Ended(_exit_code(status, came), folder, ended)
 
 
@@ -267,6 +269,13 @@ def _show_end(console: Console, manifest: Manifest, folder: RunFolder, output: s
         console.answer(text.table(manifest, console.status_on_stdout, state=state))
     shown = os.path.relpath(folder.manifest)
     console.progress(f"manifest: {shown if not shown.startswith('..') else folder.manifest}")
+
+
+def _left(console: Console, denied: BackendError, folder: RunFolder) -> int:
+    """Say why a run was left that nobody here may ask about any more."""
+    resume = f"`dsjobs resume {folder.path.name}` goes on with what was submitted, and with the rest"
+    console.error(str(denied), f"{denied.hint}; then {resume}" if denied.hint else resume)
+    return denied.exit_code
 
 
 def _exit_code(status: Status, came: interrupts.Interrupts) -> int:

@@ -21,7 +21,7 @@ LONGEST_DELAY = 15.0
 """Seconds between two tries of a submit, at most; the first comes after one, and each waits twice as long as the last."""
 
 CANCEL_AGAIN = 5.0
-"""Seconds after which a request to cancel that may succeed later is repeated."""
+"""Seconds after which a request to cancel that was not taken is repeated, for as long as the operation is not seen done."""
 
 
 class Dispatch:
@@ -134,15 +134,16 @@ class Dispatch:
 
     def cancel(self, operation_id: str) -> None:
         """Ask for the end of an operation."""
-        if operation_id not in self._by_operation:
+        job = self._by_operation.get(operation_id)
+        if job is None:
             return
 
         def call() -> Any:
             try:
                 self._backend.cancel(operation_id)
             except BackendError as error:
-                # Best effort: the outcome arrives through poll, whatever became of the request.
-                return CancelFailed(operation_id) if error.retryable else None
+                # One that is refused may be taken a moment later, when the operation is known everywhere.
+                return CancelFailed(job, operation_id, error)
             return Look(operation_id)
 
         self._workers.run(call)

@@ -17,7 +17,7 @@ from dsjobs.errors import BackendError
 from dsjobs.model import Failure, Job, Operation, Plan, Request, Status
 from dsjobs.plan.bindings import Ended, names_of
 from dsjobs.redaction import redacted, redacted_failure
-from dsjobs.run import records
+from dsjobs.run import failed_calls, records
 from dsjobs.run.calls import Workers
 from dsjobs.run.dispatch import Dispatch
 from dsjobs.run.events import (
@@ -35,6 +35,7 @@ from dsjobs.run.events import (
     Submit,
     Watch,
 )
+from dsjobs.run.failed_calls import GivenUp
 from dsjobs.run.flights import Answer, CancelFailed, Clock, Detach, Flight, Look, RunContext, TimedOut, Timers, Turn
 from dsjobs.run.outcome import Outcome, duration, judge, still_running
 from dsjobs.run.pace import Durations, Pace
@@ -48,9 +49,6 @@ from dsjobs.run.secret_values import SecretValues
 
 MAX_WORKERS = 16
 """More threads make `requests` slower, not faster."""
-
-SUBMIT_PATIENCE = 300.0
-"""Seconds for which a submit that may succeed later is repeated, with the same idempotency key."""
 
 CANCEL_PATIENCE = 300.0
 """Seconds after which an attempt that took too long, and was asked to end, is given up though it still runs."""
@@ -116,6 +114,8 @@ class Executor:
         self._failed_attempts: dict[str, tuple[int, Outcome]] = {}
         self._stop_written: StopRequested | None = recovered.written_stop if recovered else None
         self._detached: str | None = None
+        self.denied: BackendError | None = None
+        """Why nobody here may ask the backend any more, where the run was left because of that."""
 
     def stop(self, reason: str, *, cancel: bool) -> None:
         """Ask for the end of the run: nothing new starts, and with `cancel` what is in flight is asked to end."""
@@ -201,6 +201,7 @@ class Executor:
         elif isinstance(message, Detach):
             self._detached = message.reason
         elif isinstance(message, CancelFailed):
+            self._remarks.cancel_failed(message.job, message.error)
             self._dispatch.cancel_later(message.operation_id)
         elif isinstance(message, BaseException):
             raise message
@@ -242,7 +243,7 @@ class Executor:
         self._handle(event, turn)
         if event.cancel:
             for flight in [flight for flight in self._dispatch if flight.put_off is not None]:
-                self._give_up(flight, turn)
+                self._give_up(flight, failed_calls.before_submit(flight), turn)
 
     # --- taking up ---
 
@@ -265,7 +266,7 @@ class Executor:
                 if flight.cancelling is not None:
                     turn.actions.append(lambda flight=flight: self._dispatch.cancel(flight.operation_id))  # type: ignore[misc]
             else:
-                flight.known_as = attempt.operation_id
+                flight.known_as, flight.is_unsure = attempt.operation_id, True
                 turn.actions.append(lambda flight=flight: self._dispatch.submit(flight))  # type: ignore[misc]
         self._plan_actions(self._scheduler.restore(recovered.past), turn)
         for job, due in recovered.due.items():
@@ -329,47 +330,43 @@ class Executor:
             self._finish(flight, judge(operation, job.outputs, cancelling=flight.cancelling, timeout=job.timeout), turn)
             return
         self._remarks.looked(flight.job)
+        flight.refused_since = None
         flight.hint = operation.poll_after
         turn.actions.append(
             lambda: self._dispatch.poll(flight) if flight.look_again else self._dispatch.watch(flight.job)
         )
 
     def _call_failed(self, flight: Flight, verb: str, error: BackendError, turn: Turn) -> None:
-        if verb == "submit":
+        if error.is_denied:
+            self.denied, self._detached = error, self._redactor.mask(str(error))
+        elif verb == "submit":
             self._submit_failed(flight, error, turn)
-        elif error.retryable:
+        elif (given_up := failed_calls.after_look(flight, error, self._clock.ticks())) is not None:
+            self._give_up(flight, given_up, turn)
+        else:
             self._remarks.look_failed(flight.job, error)
             turn.actions.append(lambda: self._dispatch.watch(flight.job))
-        else:
-            self._fail(flight, f"the job could not be watched: {error}", error.hint, turn)
 
     def _submit_failed(self, flight: Flight, error: BackendError, turn: Turn) -> None:
-        waited = self._clock.ticks() - flight.since
-        if not error.retryable or waited >= SUBMIT_PATIENCE:
-            self._fail(flight, f"the job could not be submitted: {error}", error.hint, turn)
-            return
-        flight.put_off = error
+        given_up = failed_calls.after_submit(flight, error, self._clock.ticks())
         stop = self._scheduler.stop
-        if stop is not None and stop.cancel:
-            self._give_up(flight, turn)
-            return
-        self._remarks.submit_failed(flight.job, error)
-        turn.actions.append(lambda: self._dispatch.submit_later(flight))
+        if given_up is not None:
+            self._give_up(flight, given_up, turn)
+        elif stop is not None and stop.cancel:
+            self._give_up(flight, failed_calls.before_submit(flight), turn)
+        else:
+            self._remarks.submit_failed(flight.job, error)
+            turn.actions.append(lambda: self._dispatch.submit_later(flight))
 
-    def _give_up(self, flight: Flight, turn: Turn) -> None:
-        """End a job whose submit would have been repeated, had the run not been stopped."""
-        message = f"the job could not be submitted before the run was stopped: {flight.put_off}"
-        self._fail(flight, message, "whether the backend has started it is not known", turn)
+    def _give_up(self, flight: Flight, given_up: GivenUp, turn: Turn) -> None:
+        failure = redacted_failure(given_up.failure, self._redactor)
+        self._finish(flight, Outcome(Status.FAILED, failure), turn, is_over=given_up.is_over)
 
-    def _fail(self, flight: Flight, message: str, hint: str | None, turn: Turn) -> None:
-        failure = redacted_failure(Failure("backend", message, hint), self._redactor)
-        self._finish(flight, Outcome(Status.FAILED, failure), turn)
-
-    def _finish(self, flight: Flight, outcome: Outcome, turn: Turn) -> None:
-        """An attempt has ended: with it the job, unless it is tried again."""
+    def _finish(self, flight: Flight, outcome: Outcome, turn: Turn, *, is_over: bool = True) -> None:
+        """An attempt has ended: with it the job, unless it is tried again, which it is only when it `is_over` at the backend."""
         job = self._jobs[flight.job]
         delay = next_delay(job.retry, flight.attempt, outcome.failure, random.uniform)
-        if delay is None or self._scheduler.stop is not None:
+        if delay is None or not is_over or self._scheduler.stop is not None:
             self._handle(self._ended(flight.job, flight.attempt, outcome, turn), turn)
             return
         self._dispatch.remove(flight.job, duration(outcome))
@@ -408,7 +405,8 @@ class Executor:
         if self._dispatch[flight.job] is not flight:
             return
         if late.is_asked:
-            self._finish(flight, still_running(flight.operation_id, timeout, CANCEL_PATIENCE), turn)
+            outcome = still_running(flight.operation_id, timeout, CANCEL_PATIENCE)
+            self._finish(flight, outcome, turn, is_over=False)
             return
         self._plan_cancel(flight.job, "timeout", turn)
         again = TimedOut(flight, is_asked=True)

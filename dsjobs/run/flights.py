@@ -35,7 +35,8 @@ class RunContext:
 class Flight:
     """An attempt on its way. `since` and `accepted` are in ticks; `hint` is when the backend wants to be asked again;
     `put_off` is why its submit waits to be repeated; of the looks that are planned only the one with the number
-    `next_look` counts. `cancelling`: why it was asked to end; `known_as`: the operation that the journal has already."""
+    `next_look` counts. `cancelling`: why it was asked to end; `known_as`: the operation that the journal has already;
+    `is_unsure`: a submit may have arrived though its answer did not; `refused_since`: no look has been answered since then."""
 
     job: str
     attempt: int
@@ -52,6 +53,8 @@ class Flight:
     put_off: BackendError | None = None
     cancelling: str | None = None
     known_as: str | None = None
+    is_unsure: bool = False
+    refused_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class CancelFailed:
-    """A request to cancel did not arrive, but may later."""
+    """A request to cancel was not taken, and may be later."""
 
+    job: str
     operation_id: str
+    error: BackendError
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ class Remarks:
         if missed >= MISSED_LOOKS:
             self._say("look", f"no news of {job}, looking again: {error}", error.hint)
 
+    def cancel_failed(self, job: str, error: BackendError) -> None:
+        """The request for the end of a job's operation is going to be repeated."""
+        self._say("cancel", f"{job} was not cancelled yet, asking again: {error}", error.hint)
+
     def looked(self, job: str) -> None:
         """A look at a job's operation has been answered."""
         self._missed.pop(job, None)

@@ -125,12 +125,7 @@ class DataSphereBackend:
         if operation_id in self._ended:
             return
         self._asked_to_end.add(operation_id)
-        try:
-            self._connection().api.cancel(operation_id)
-        except BackendError as error:
-            if not error.retryable:
-                self._asked_to_end.discard(operation_id)
-            raise
+        self._connection().api.cancel(operation_id)
 
     def close(self) -> None:
         """Close the connections. What was submitted goes on at the service, for a later process to take up."""
@@ -199,8 +194,13 @@ class DataSphereBackend:
         if self._store is None or operation.failure is not None or operation.cancelled:
             return operation
         flight = self._flights.get(operation.id)
-        expected = flight.expected if flight is not None else store.recall(self._store, operation.id)
-        found = store.find(self._store, expected) if expected is not None else {}
+        try:
+            expected = flight.expected if flight is not None else store.recall(self._store, operation.id)
+            found = store.find(self._store, expected) if expected is not None else {}
+        except BackendError as error:
+            if error.retryable:
+                raise
+            found = Failure("backend", f"the notebook ended well, but its outputs cannot be had: {error}", error.hint)
         if isinstance(found, Failure):
             return replace(operation, failure=found)
         return replace(operation, outputs=found)

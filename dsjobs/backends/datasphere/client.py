@@ -80,7 +80,7 @@ class Client:
     def _send(self, call: Call) -> Answer:
         if self._tokens is None:
             return self._transport.send(self._headed(call, {}))
-        token = self._tokens.current()
+        token = _current(self._tokens)
         answer = self._transport.send(self._headed(call, _bearer(token)))
         if answer.status == 401:
             token = _renewed(self._tokens, token, answer)
@@ -111,6 +111,15 @@ def json_call(method: str, url: str, body: Any, *, key: str | None = None, is_sa
         headers["Idempotency-Key"] = key
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     return Call(method, url, headers, content, is_safe if is_safe is not None else key is not None)
+
+
+def _current(tokens: Tokens) -> str:
+    try:
+        return tokens.current()
+    except BackendError as error:
+        if error.retryable:
+            raise
+        raise BackendError(str(error), retryable=False, hint=error.hint, is_denied=True) from error
 
 
 def _renewed(tokens: Tokens, token: str, answer: Answer) -> str:

@@ -22,7 +22,7 @@ CODES = {
     7: "PERMISSION_DENIED", 8: "RESOURCE_EXHAUSTED", 9: "FAILED_PRECONDITION", 10: "ABORTED", 11: "OUT_OF_RANGE",
     12: "UNIMPLEMENTED", 13: "INTERNAL", 14: "UNAVAILABLE", 15: "DATA_LOSS", 16: "UNAUTHENTICATED",
 }  # fmt: skip
-CANCELLED, NOT_FOUND, ABORTED = 1, 5, 10
+CANCELLED, NOT_FOUND, ABORTED, UNAUTHENTICATED = 1, 5, 10, 16
 _TRANSIENT_CODES = frozenset({2, 4, 8, 10, 13, 14})
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRANSIENT_LOOKS = frozenset({499, 520, 521, 522, 523, 524})
@@ -48,7 +48,8 @@ class ServiceError(BackendError):
         code: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, retryable=retryable, hint=hint)
+        is_denied = not retryable and (status == 401 or code == UNAUTHENTICATED)
+        super().__init__(message, retryable=retryable, hint=hint, is_denied=is_denied)
         self.status = status
         self.code = code
         self.retry_after = retry_after
