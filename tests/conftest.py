@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from held_schemas import files_below, problems_in
+
+# What runs in the background of a script has SIGINT ignored, and so has all that it starts: dsjobs would go on at a Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONG = (
     "test_faults_end_to_end.py", "test_conformance.py", "test_docs_blocks.py", "test_faults_together.py", "test_open.py",

@@ -186,6 +186,7 @@ def test_submit_when_refused_for_long_then_the_job_has_failed(tmp_path):
     assert job["failure"] == {
         "kind": "backend",
         "message": "the job could not be submitted: the service is busy",
+        "hint": "whether the backend has started it is not known",
     }
     assert 5 <= len(backend.submits) <= 100
 
