@@ -24,6 +24,7 @@ from as_user import (
     write_project,
 )
 from held_schemas import problems_in, problems_of
+from processes import started
 
 from dsjobs import __version__, schemas
 from dsjobs.cli import COMMANDS
@@ -145,7 +146,7 @@ def test_apply_when_jsonl_is_asked_for_then_stdout_is_the_journal(tmp_path):
 
 def test_apply_when_the_reader_of_jsonl_leaves_then_the_run_goes_on(tmp_path):
     project = write_project(tmp_path / "project", LOAD)
-    with subprocess.Popen(
+    with started(
         command("apply", "-q", "-o", "jsonl"), cwd=project, env=environment(), stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None

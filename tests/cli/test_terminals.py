@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from as_user import Ended, command, environment, run
+from processes import started
 
 ESCAPE = "\x1b["
 
@@ -66,7 +67,7 @@ def test_json_when_the_terminal_is_not_utf_8_then_is_json_all_the_same(failed, a
 
 @pytest.mark.parametrize("arguments", [["plan"], ["status"], ["schema"]])
 def test_pipe_when_its_reader_leaves_at_once_then_nothing_is_said(failed, arguments):
-    with subprocess.Popen(
+    with started(
         command(*arguments), cwd=failed, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -76,7 +77,7 @@ def test_pipe_when_its_reader_leaves_at_once_then_nothing_is_said(failed, argume
 
 
 def test_pipe_when_only_errors_go_there_then_the_exit_code_stays(failed):
-    with subprocess.Popen(
+    with started(
         command("status", "nothing"), cwd=failed, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stderr is not None

@@ -24,6 +24,7 @@ from loopback import (
     refused,
     succeeded,
 )
+from processes import started
 
 from dsjobs import cli
 from dsjobs.backends.datasphere import opening
@@ -454,7 +455,7 @@ def test_resume_and_cancel_when_a_token_is_given_by_a_flag_then_it_wins(folder, 
     server.on("GET", OPERATIONS + ":cancel", operation())
     around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
     left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", "--iam-token", FLAG]
-    with subprocess.Popen(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
+    with started(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
         deadline = time.monotonic() + 60
         while not server.calls("GET", OPERATIONS) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -481,10 +482,11 @@ def test_apply_when_nobody_answers_then_it_says_so_long_before_it_gives_up(folde
     (folder / "jobs.yaml").write_text(text.replace("project: x", "project: other"))
     around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY), "YC_IAM_TOKEN": TOKEN}
     command = [sys.executable, "-m", "dsjobs", "apply", "-e", "prod"]
-    with subprocess.Popen(command, cwd=folder, env=around, stderr=subprocess.PIPE, text=True) as run:
+    with started(command, cwd=folder, env=around, stderr=subprocess.PIPE, text=True) as run:
         said = next(line for line in run.stderr if "not submitted" in line)
         run.terminate()
         run.stderr.read()
+        run.wait(60)
 
     assert said.startswith("a is not submitted yet, trying again: ") and "Connection refused" in said
     assert run.returncode == 143

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 from live_server import TOKEN, until, write_notebook
+from processes import started
 
 from dsjobs import cli
 
@@ -63,7 +64,7 @@ def test_serve_when_faults_are_listed_then_each_has_a_line(capsys):
 def test_serve_when_it_starts_for_a_person_then_it_prints_the_address_and_how_to_use_it(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "dsjobs", "serve", "--port", "0", "--fault", "latency=0.01", "--quiet"]
-    with subprocess.Popen(
+    with started(
         [name for name in command if name != "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         cwd=tmp_path, env=environment,
     ) as process:  # fmt: skip
