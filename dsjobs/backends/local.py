@@ -207,16 +207,24 @@ def _kernel_host(settings: KernelSettings) -> KernelHost:
     try:
         folder, server = opening.open_server(settings)
     except OSError as error:
-        raise BackendError(f"the local backend cannot start: {error}", retryable=True) from error
+        raise _cannot_start(error) from error
     try:
         import dsjobs.notebook.execution  # noqa: F401 (submit says what is missing, not the operation)
         from dsjobs.notebook.kernelhost import KernelHost
 
+        if server is None:
+            opening.make(folder)
         return KernelHost(settings, folder, server, _inherited())
     except ImportError as error:
         opening.abandon(folder, server)
         message = f"running notebooks on this machine needs {error.name}"
         raise BackendError(message, retryable=False, hint=kernelspecs.INSTALL_HINT) from error
+    except OSError as error:
+        raise _cannot_start(error) from error
+
+
+def _cannot_start(error: OSError) -> BackendError:
+    return BackendError(f"the local backend cannot start: {error}", retryable=True)
 
 
 async def _written(run: _Run, execution: Execution) -> Failure | None:
