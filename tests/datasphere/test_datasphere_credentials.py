@@ -353,6 +353,18 @@ def test_metadata_server_when_it_has_an_account_then_its_token_is_used(connect, 
     assert server.calls("GET", OPERATIONS)[0].token == TOKEN
 
 
+@pytest.mark.parametrize("seconds", [b"1" + b"0" * 400, b"1e999", b"NaN", b"-5", b'"soon"', b"null"])
+def test_metadata_server_when_its_token_has_no_life_to_speak_of_then_it_is_used(connect, server, seconds):
+    server.on("GET", OPERATIONS, operation())
+    server.on("GET", METADATA, Reply(body=b'{"access_token": "%s", "expires_in": %s}' % (TOKEN.encode(), seconds)))
+    connection = connect({"YC_METADATA_ADDR": server.url, "PATH": "/nowhere"})
+
+    used(used(connection))
+
+    assert {asked.token for asked in server.calls("GET", OPERATIONS)} == {TOKEN}
+    assert len(server.calls("GET", METADATA)) == 2  # to find it, and for the first call
+
+
 def test_metadata_server_when_the_machine_has_no_account_then_yc_is_tried(connect, server, tmp_path):
     server.on("GET", OPERATIONS, operation())
     server.on("GET", METADATA, Reply(404, b"not found"))

@@ -137,10 +137,8 @@ def _execution_status(value: Any) -> str:
 
 def _poll_interval(answer: Answer) -> float | None:
     """Whole seconds, the service's wish for the time between two looks; Retry-After stands for it too."""
-    text = answer.headers.get("x-operation-poll-interval", "").strip()
-    if text.isdigit():
-        return min(float(text), LONGEST_POLL_INTERVAL)
-    return status.retry_after(answer)
+    seconds = status.whole_seconds(answer.headers.get("x-operation-poll-interval", "").strip())
+    return status.retry_after(answer) if seconds is None else min(seconds, LONGEST_POLL_INTERVAL)
 
 
 def _raise_without_id(answer: Answer, data: Mapping[str, Any]) -> NoReturn:

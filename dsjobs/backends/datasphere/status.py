@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from dsjobs.backends.datasphere.answer import Answer
@@ -135,6 +136,11 @@ def retry_after(answer: Answer, status: Status | None = None) -> float | None:
     return None if found is None else min(max(found, 0.0), LONGEST_HINT)
 
 
+def whole_seconds(text: str) -> float | None:
+    """The number that a header is, None for anything but ASCII digits. One that no float can hold is infinite."""
+    return float(text) if re.fullmatch(r"[0-9]+", text) else None
+
+
 def _is_transient(answer: Answer, code: int | None) -> bool:
     """Whether the same call may do better. 4xx and 5xx by the code in the body where there is one: 500 is also DATA_LOSS."""
     if code is not None and code in CODES:
@@ -152,12 +158,15 @@ def _redirect(answer: Answer) -> ServiceError:
 
 
 def _retry_header(text: str) -> float | None:
-    if text.isdigit():
-        return float(text)
+    seconds = whole_seconds(text)
+    if seconds is not None:
+        return seconds
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return None
+    # Dates of HTTP are in GMT, also those that do not say so (RFC 9110, 5.6.7).
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - time.time()
 
 
 def _duration(text: Any) -> float | None:
