@@ -10,6 +10,7 @@ from requests.structures import CaseInsensitiveDict
 from dsjobs.backends.datasphere import answers, status, timestamps
 from dsjobs.backends.datasphere.answer import Answer, Call
 from dsjobs.backends.datasphere.status import ServiceError
+from dsjobs.run.records import moment
 
 GET = Call("GET", "https://operation.api.cloud.yandex.net/operations/op1", {"x-client-request-id": "c-1"})
 POST = Call("POST", "https://datasphere.api.cloud.yandex.net/datasphere/v2/projects/bt1:execute", {})
@@ -173,7 +174,10 @@ def test_execution_when_there_is_no_operation_then_it_says_whether_to_try_again(
         ("1970-01-01T03:00:00+03:00", 0.0),
         ("1969-12-31T23:30:00-00:30", 0.0),
         ("0001-01-01T00:00:00Z", -62135596800.0),
-        ("9999-12-31T23:59:59.999999999Z", 253402300799.999999),
+        ("9999-12-31T23:59:59.999999999Z", 253402300799.99997),  # the last that a float can hold
+        ("9999-12-31T23:59:59-00:01", None),
+        ("0001-01-01T00:00:00+00:01", None),
+        ("2026-01-01T00:00:00+99:00", None),
         ("2026-02-30T00:00:00Z", None),
         ("2026-01-01T00:00:60Z", None),
         ("2026-01-01 00:00", None),
@@ -184,6 +188,7 @@ def test_execution_when_there_is_no_operation_then_it_says_whether_to_try_again(
 )
 def test_seconds_when_a_time_has_any_number_of_digits_then_it_is_read(text, expected):
     assert timestamps.seconds(text) == expected
+    assert expected is None or moment(expected).startswith(("1", "2", "0001-", "9999-12-31T23:59:59"))
 
 
 def test_execution_when_it_is_done_then_it_has_its_own_times():
@@ -285,6 +290,22 @@ def test_refusal_when_fields_were_wrong_then_the_message_names_them():
     error = status.refusal(answer(body, 400))
 
     assert "INVALID_ARGUMENT: bad request; notebook_id: too long; quota gpu: 0; слишком длинно (" in str(error)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"@type": "google.rpc.BadRequest", "fieldViolations": 5},
+        {"@type": "google.rpc.QuotaFailure", "violations": True},
+        {"@type": "google.rpc.QuotaFailure", "violations": {"subject": "gpu"}},
+        {"@type": "google.rpc.LocalizedMessage", "message": 5},
+        {"@type": ["google.rpc.RequestInfo"], "requestId": {}},
+    ],
+)
+def test_refusal_when_a_detail_is_not_of_its_form_then_it_adds_nothing(detail):
+    body = json.dumps({"code": 3, "message": "bad request", "details": [detail]})
+
+    assert "INVALID_ARGUMENT: bad request (" in str(status.refusal(answer(body, 400)))
 
 
 def test_refusal_when_a_gateway_sent_a_page_then_its_words_are_shown_on_one_line():

@@ -80,8 +80,7 @@ def parse(error: Any) -> Status | None:
     code = _integer(error.get("code"))
     message = error.get("message")
     text = message if isinstance(message, str) else "" if message is None else json.dumps(message)
-    details = error.get("details")
-    known = tuple(part for part in details if isinstance(part, Mapping)) if isinstance(details, list) else ()
+    known = tuple(_objects(error.get("details")))
     if code == 0 or (code is None and error.get("code") is None and not text and not known):
         return None
     return Status(code, text, known)
@@ -177,17 +176,20 @@ def _duration(text: Any) -> float | None:
 
 def _additions(details: tuple[Mapping[str, Any], ...]) -> Iterator[str]:
     for part in _of_type(details, "BadRequest"):
-        for violation in part.get("fieldViolations") or part.get("field_violations") or ():
-            if isinstance(violation, Mapping):
-                yield f"{violation.get('field', '?')}: {violation.get('description', 'invalid')}"
+        for violation in _objects(part.get("fieldViolations") or part.get("field_violations")):
+            yield f"{violation.get('field', '?')}: {violation.get('description', 'invalid')}"
     for part in _of_type(details, "QuotaFailure"):
-        for violation in part.get("violations") or ():
-            if isinstance(violation, Mapping):
-                yield f"quota {violation.get('subject', '?')}: {violation.get('description', 'exceeded')}"
+        for violation in _objects(part.get("violations")):
+            yield f"quota {violation.get('subject', '?')}: {violation.get('description', 'exceeded')}"
     for part in _of_type(details, "LocalizedMessage"):
         message = part.get("message")
         if isinstance(message, str) and message and not message.startswith("{i18n:"):
             yield message
+
+
+def _objects(values: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects in a JSON array; none where it is something else."""
+    return (value for value in values if isinstance(value, Mapping)) if isinstance(values, list) else iter(())
 
 
 def _of_type(details: tuple[Mapping[str, Any], ...], name: str) -> Iterator[Mapping[str, Any]]:
