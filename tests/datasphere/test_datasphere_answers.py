@@ -101,6 +101,28 @@ def test_execution_when_the_service_says_so_then_the_outcome_is_this(body, expec
     assert seen.done is (expected != "in flight")
 
 
+@pytest.mark.parametrize(
+    "body", [body for body, expected in OUTCOMES if expected in ("notebook", "aborted", "backend")]
+)
+def test_execution_when_it_failed_then_the_message_ends_with_the_ids(body):
+    seen = answers.execution(answer(body, x_request_id="r-1", x_server_trace_id="2bd7:2bbc:1"))
+
+    assert seen.failure.message.endswith(" (request r-1, trace 2bd7:2bbc:1, client request c-1)")
+
+
+@pytest.mark.parametrize("part", ['"id":"op1","done":true,"error":{%s}', "%s"])
+def test_execution_when_an_error_that_came_with_200_has_an_id_then_it_is_shown(part):
+    info = '{"@type":"type.googleapis.com/google.rpc.RequestInfo","requestId":"r-2"}'
+    body = "{" + part % f'"code":13,"message":"no machine","details":[{info}]' + "}"
+
+    try:
+        said = answers.execution(answer(body)).failure.message
+    except ServiceError as error:
+        said = str(error)
+
+    assert said.endswith("INTERNAL: no machine (request r-2, client request c-1)")
+
+
 # Answers that hold no operation: (status, body, content type, call) and whether trying again may help.
 NO_OPERATION = [
     (200, '{"id":"op1","done":true,"resp', "application/json", GET, True),

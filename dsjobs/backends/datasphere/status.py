@@ -101,7 +101,7 @@ def refusal(answer: Answer) -> ServiceError | None:
     code = status.code if status else None
     said = status.text if status else _plain_text(answer.body)
     return ServiceError(
-        f"{answer.call} answered {answer.status}{f', {said}' if said else ''}{request_ids(answer)}",
+        f"{answer.call} answered {answer.status}{f', {said}' if said else ''}{request_ids(answer, status)}",
         retryable=_is_transient(answer, code),
         status=answer.status,
         code=code,
@@ -109,9 +109,11 @@ def refusal(answer: Answer) -> ServiceError | None:
     )
 
 
-def request_ids(answer: Answer) -> str:
-    """The IDs by which the service's support finds a call, in parentheses; empty where there are none."""
-    info = [part.get("requestId") or part.get("request_id") for part in _details(answer, "RequestInfo")]
+def request_ids(answer: Answer, status: Status | None = None) -> str:
+    """The IDs by which the service's support finds a call, in parentheses; empty where there are none. `status`: what the answer
+    says went wrong, whose details may have one of them."""
+    details = status.details if status else ()
+    info = [part.get("requestId") or part.get("request_id") for part in _of_type(details, "RequestInfo")]
     ids = {
         "request": answer.headers.get("x-request-id") or next((text for text in info if isinstance(text, str)), None),
         "trace": answer.headers.get("x-server-trace-id"),
@@ -194,11 +196,6 @@ def _objects(values: Any) -> Iterator[Mapping[str, Any]]:
 
 def _of_type(details: tuple[Mapping[str, Any], ...], name: str) -> Iterator[Mapping[str, Any]]:
     return (part for part in details if str(part.get("@type", "")).endswith(f".{name}"))
-
-
-def _details(answer: Answer, name: str) -> Iterator[Mapping[str, Any]]:
-    status = parse_body(answer) if answer.status >= 400 else None
-    return _of_type(status.details, name) if status else iter(())
 
 
 def _json(body: bytes) -> Any:
