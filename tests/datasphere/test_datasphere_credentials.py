@@ -353,6 +353,20 @@ def test_metadata_server_when_it_has_an_account_then_its_token_is_used(connect, 
     assert server.calls("GET", OPERATIONS)[0].token == TOKEN
 
 
+def test_metadata_server_when_there_is_a_proxy_then_only_the_service_is_asked_through_it(connect, server, other_server):
+    metadata, proxy = server, other_server
+    token = {"access_token": TOKEN, "expires_in": 100}
+    metadata.on(
+        "GET", METADATA, Reply(body=token), Reply(body=token), Reply(body={**token, "access_token": "t1.new.x"})
+    )
+    proxy.on("GET", OPERATIONS, refused(401, 16, "Token is invalid or has expired."), operation())
+
+    used(connect({"YC_METADATA_ADDR": metadata.url, "http_proxy": proxy.url, "PATH": "/nowhere"}))
+
+    assert [asked.path for asked in metadata.asked] == [METADATA] * 3  # found, asked for a token, and for another one
+    assert [asked.token for asked in proxy.asked] == [TOKEN, "t1.new.x"]
+
+
 @pytest.mark.parametrize("seconds", [b"1" + b"0" * 400, b"1e999", b"NaN", b"-5", b'"soon"', b"null"])
 def test_metadata_server_when_its_token_has_no_life_to_speak_of_then_it_is_used(connect, server, seconds):
     server.on("GET", OPERATIONS, operation())
