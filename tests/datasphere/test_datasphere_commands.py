@@ -188,12 +188,13 @@ def test_open_when_the_project_is_unknown_to_the_service_then_its_own_words_are_
     ],
 )
 def test_open_when_the_operation_fails_then_the_exit_code_is_4(dsjobs, folder, server, fields, message):
-    server.on("POST", OPEN, opening_reply(done=True, **fields))
+    server.on("POST", OPEN, Reply(200, opening_reply(done=True, **fields).body, {"x-request-id": "r-7"}))
 
     code, out, err = dsjobs(folder, "open", "analytics", YC_IAM_TOKEN=TOKEN)
 
     assert (code, out) == (4, "")
     assert re.search(message, err)
+    assert "(request r-7, client request " in err
 
 
 def test_open_when_it_takes_too_long_then_the_exit_code_is_124(dsjobs, folder, server):

@@ -99,7 +99,9 @@ class DataSphereBackend:
         )
         other = checks.echoes(request, raw.metadata)
         if other is not None:
-            message = f"the service took the request for another one: its operation {raw.id} is of {other}"
+            message = (
+                f"the service took the request for another one: its operation {raw.id} is of {other}{raw.request_ids}"
+            )
             raise BackendError(message, retryable=False, hint=f"the idempotency key was {idempotency_key}")
         self._remember(raw.id, expected)
         return self._seen(raw)
@@ -116,7 +118,7 @@ class DataSphereBackend:
                 return Operation(operation_id, poll_after=error.retry_after)
             raise
         if raw.id != operation_id:
-            message = f"asked for operation {operation_id}, the service told of {raw.id}"
+            message = f"asked for operation {operation_id}, the service told of {raw.id}{raw.request_ids}"
             raise ServiceError(message, retryable=True)
         return self._seen(raw)
 

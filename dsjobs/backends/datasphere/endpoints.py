@@ -118,7 +118,8 @@ def listed(root: str, answer: Answer) -> dict[str, str]:
         raise refused
     entries = answers.document(answer).get("endpoints")
     if not isinstance(entries, list):
-        raise ServiceError(f"{answer.call} listed no endpoints", retryable=False, hint="is this a discovery root?")
+        message = f"{answer.call} listed no endpoints{status.request_ids(answer)}"
+        raise ServiceError(message, retryable=False, hint="is this a discovery root?")
     return {entry["id"]: _listed_address(root, entry["address"]) for entry in entries if _is_entry(entry)}
 
 
