@@ -102,6 +102,7 @@ def command(
                 max_parallel=max_parallel,
                 choice=choice,
                 caching=caching,
+                access=access,
             )
         gc.freeze()
         if planned.plan is None:

@@ -80,6 +80,7 @@ def command(
             given=variables,
             var_files=var_files,
             max_parallel=max_parallel,
+            access=access,
         )
     if planned.plan is None:
         raise refuse(console, planned.diagnostics, loaded.sources)

@@ -496,6 +496,16 @@ def test_resume_and_cancel_when_flags_say_where_and_as_whom_then_they_win(folder
     assert used_only_the_flags(folder, server, elsewhere)
 
 
+def test_apply_when_a_flag_gives_the_token_then_an_oauth_token_that_is_not_used_is_no_warning(folder, server, accepts):
+    server.on("GET", OPERATIONS, succeeded())
+
+    warned, *_ = process(folder, "plan", YC_TOKEN="y0_not_used")[2].splitlines()
+    code, _, err = process(folder, "apply", "--iam-token", FLAG, YC_TOKEN="y0_not_used")
+
+    assert "OAuth tokens are deprecated" in warned
+    assert (code, "OAuth" in err) == (0, False), err
+
+
 def test_apply_when_variables_say_where_the_service_is_then_the_flags_win_over_them(folder, server, elsewhere):
     """A root in a flag is stronger than the address of a service in a variable, as it is than one in the job file."""
     elsewhere.on("GET", OPERATIONS, succeeded())
