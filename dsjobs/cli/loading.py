@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dsjobs import schemas
+from dsjobs.backends.access import Access
 from dsjobs.cli.contracts import Contracts, different
 from dsjobs.cli.including import digest_of, gather, other_version
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
@@ -222,6 +223,7 @@ def plan(
     max_parallel: int | None,
     var_files: Sequence[MarkedMap] = (),
     choice: Choice = ALL,
+    access: Access | None = None,
 ) -> Planned:
     """The plan for `environment`, with the problems of the file and of this environment. Raises UsageError where the choice of
     jobs makes no sense."""
@@ -240,7 +242,7 @@ def plan(
     )
     running = {planned.job.name for planned in made.jobs if planned.action == "run"}
     base = loaded.path.absolute().parent
-    found += _backend_problems(environment, base, [job for job in jobs if job.name in running])
+    found += _backend_problems(environment, base, [job for job in jobs if job.name in running], access)
     contracts = Contracts(base, is_here=True)
     found += contracts.check(spec, environment, jobs, running=frozenset(running))
     return Planned(None if has_errors(found) else made, git, tuple(in_order(found)), tuple(contracts.sources))
@@ -252,12 +254,14 @@ def _git_state(folder: Path) -> dict[str, Any] | None:
     return git_state(folder)
 
 
-def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job]) -> list[Diagnostic]:
+def _backend_problems(
+    environment: Environment, base: Path, jobs: Sequence[Job], access: Access | None
+) -> list[Diagnostic]:
     """What the environment's backend finds missing; nothing where this version has no such backend to ask."""
     from dsjobs.backends import registry
 
     try:
-        backend = registry.create(environment.backend, base, environment.settings)
+        backend = registry.create(environment.backend, base, environment.settings, access=access)
     except BackendError:
         return []
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from dsjobs import __version__
+from dsjobs.backends.access import Access
 from dsjobs.cli import choosing, earlier, loading, options, saved_plans
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
@@ -126,8 +127,10 @@ def make(
     var_files: Sequence[Path] = (),
     choice: Choice = ALL,
     caching: Caching = NO_CACHE,
+    access: Access | None = None,
 ) -> tuple[Loaded, Planned]:
-    """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs."""
+    """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs. `access`
+    bears on what the backend warns of, and on nothing in the plan."""
     loaded = loading.load(loading.find_file(file))
     spec = loaded.spec
     if spec is None:
@@ -138,7 +141,14 @@ def make(
     if has_errors(files.diagnostics):
         raise refuse(console, files.diagnostics, loaded.sources)
     planned = loading.plan(
-        loaded, spec, environment, given=given, var_files=files.data, max_parallel=max_parallel, choice=choice
+        loaded,
+        spec,
+        environment,
+        given=given,
+        var_files=files.data,
+        max_parallel=max_parallel,
+        choice=choice,
+        access=access,
     )
     loaded = replace(loaded, sources=(*loaded.sources, *planned.sources))
     if planned.plan is None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from dsjobs import __version__
 from dsjobs.backends import registry
+from dsjobs.backends.access import Access
 from dsjobs.backends.protocol import Backend
 from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
@@ -46,7 +47,7 @@ from dsjobs.run.store import RunFolder
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the flags ask of a run. `copy`: where the manifest is kept as well; `on_interrupt`: wait, cancel or detach, or None
-    to ask; `lock_timeout` and `timeout` are seconds; `iam_token` stands for the credentials, where it is given."""
+    to ask; `lock_timeout` and `timeout` are seconds; `access`: how a service is reached, where that is given."""
 
     copy: Path | None = None
     output: str = "text"
@@ -54,7 +55,7 @@ class Wishes:
     on_interrupt: str | None = None
     lock_timeout: float = 0.0
     timeout: float | None = None
-    iam_token: str | None = field(default=None, repr=False)
+    access: Access = field(default_factory=Access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ def _environment_lock(state: Path, plan: Plan, run_id: str, since: float, wishes
 
 @contextmanager
 def _backend(plan: Plan, base: Path, wishes: Wishes) -> Iterator[Backend]:
-    backend = registry.create(plan.backend, base, plan.settings, iam_token=wishes.iam_token)
+    backend = registry.create(plan.backend, base, plan.settings, access=wishes.access)
     try:
         yield backend
     finally:

@@ -28,6 +28,7 @@ from processes import started
 
 from dsjobs import cli
 from dsjobs.backends.datasphere import opening
+from dsjobs.backends.datasphere.endpoints import PUBLISHED
 
 REPOSITORY = Path(__file__).parents[2]
 OPEN = r"/datasphere/v2/projects/[^/]+:open"
@@ -115,6 +116,12 @@ def is_open(server):
     server.on("POST", OPEN, opening_reply(done=True, response=OPENED))
 
 
+def lists_itself(server):
+    """Makes a discovery root of the server: everything is there."""
+    addresses = [{"id": name, "address": server.url} for name in ("datasphere", "operation", "iam")]
+    server.on("GET", "/endpoints", Reply(body={"endpoints": addresses}))
+
+
 # --- open ---
 
 
@@ -152,8 +159,7 @@ def test_open_when_json_is_asked_for_then_it_has_both(dsjobs, folder, is_open):
 
 
 def test_open_when_there_is_no_job_file_then_an_id_and_an_endpoint_are_enough(dsjobs, tmp_path, server, is_open):
-    addresses = [{"id": name, "address": server.url} for name in ("datasphere", "operation", "iam")]
-    server.on("GET", "/endpoints", Reply(body={"endpoints": addresses}))
+    lists_itself(server)
 
     code, out, err = dsjobs(tmp_path, "open", PROJECT, "--endpoint", server.url, "--iam-token", TOKEN)
 
@@ -413,7 +419,7 @@ def test_apply_when_a_job_runs_on_the_service_then_it_succeeds_and_no_secret_is_
     assert os.path.exists(folder / "outputs")
 
 
-# --- --iam-token ---
+# --- --iam-token, --profile, --endpoint, --endpoint-SERVICE ---
 
 FLAG = "t1.of-the-flag." + "f" * 86
 
@@ -426,55 +432,181 @@ def accepts(folder, server):
     (folder / "jobs.yaml").write_text(text.replace("default_environment: local", "default_environment: prod"))
 
 
-def used_only_the_flag(folder, server):
-    """Whether every call so far had the token of the flag, and no file has it."""
+@pytest.fixture
+def elsewhere(accepts, other_server):
+    """A service that the job file does not name: it takes the job as well."""
+    other_server.on("POST", EXECUTE, operation(metadata={"projectId": PROJECT, "notebookId": "a.ipynb"}))
+    lists_itself(other_server)
+    return other_server
+
+
+def addresses_of(server):
+    return [word for name in ("datasphere", "operation", "iam") for word in (f"--endpoint-{name}", server.url)]
+
+
+def used_only_the_flags(folder, server, elsewhere):
+    """Whether every call so far went where the flags say, with their token, and no file has either."""
     left = b"".join(path.read_bytes() for path in (folder / ".dsjobs").rglob("*") if path.is_file())
-    return {asked.token for asked in server.asked} == {FLAG} and FLAG.encode() not in left
+    kept = [word for word in (FLAG, elsewhere.url) if word.encode() in left]
+    tokens = {asked.token for asked in elsewhere.asked if asked.path != "/endpoints"}
+    return (server.asked, tokens, kept) == ([], {FLAG}, [])
 
 
-def test_apply_and_retry_and_reproduce_when_a_token_is_given_by_a_flag_then_it_wins_and_is_kept_nowhere(
-    folder, server, accepts
+def test_apply_and_retry_and_reproduce_when_flags_say_where_and_as_whom_then_they_win_and_are_kept_nowhere(
+    folder, server, elsewhere
 ):
-    server.on("GET", OPERATIONS, operation(done=True, response={"executionStatus": "ERROR"}), succeeded())
+    at_once = {"modifiedAt": "2026-11-22T14:10:04Z"}  # a job that takes long is not looked at before its time
+    failed = operation(done=True, response={"executionStatus": "ERROR"}, **at_once)
+    elsewhere.on("GET", OPERATIONS, failed, succeeded(**at_once))
 
     codes = [
         process(folder, *arguments, "--iam-token", FLAG, YC_IAM_TOKEN=TOKEN)[0]
-        for arguments in (["apply"], ["retry"], ["reproduce", "latest"])
+        for arguments in (
+            ["apply", "--endpoint", elsewhere.url],
+            ["retry", *addresses_of(elsewhere)],
+            ["reproduce", "latest", *addresses_of(elsewhere)],
+        )
     ]
 
     assert codes[:2] == [1, 0]
-    assert len(server.calls("POST", EXECUTE)) == 3
-    assert used_only_the_flag(folder, server)
+    assert len(elsewhere.calls("POST", EXECUTE)) == 3
+    assert len(elsewhere.calls("GET", "/endpoints")) == 1
+    assert used_only_the_flags(folder, server, elsewhere)
 
 
 @pytest.mark.parametrize(
     ("command", "end"),
     [("resume", succeeded()), ("cancel", operation(done=True, error={"code": 1, "message": "cancelled"}))],
 )
-def test_resume_and_cancel_when_a_token_is_given_by_a_flag_then_it_wins(folder, server, accepts, command, end):
-    server.on("GET", OPERATIONS, operation())
-    server.on("GET", OPERATIONS + ":cancel", operation())
+def test_resume_and_cancel_when_flags_say_where_and_as_whom_then_they_win(folder, server, elsewhere, command, end):
+    elsewhere.on("GET", OPERATIONS, operation())
+    elsewhere.on("GET", OPERATIONS + ":cancel", operation())
     around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
-    left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", "--iam-token", FLAG]
+    flags = [*addresses_of(elsewhere), "--iam-token", FLAG]
+    left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", *flags]
     with started(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
         deadline = time.monotonic() + 60
-        while not server.calls("GET", OPERATIONS) and time.monotonic() < deadline:
+        while not elsewhere.calls("GET", OPERATIONS) and time.monotonic() < deadline:
             time.sleep(0.02)
         apply.terminate()
         apply.communicate(timeout=60)
-    server.on("GET", OPERATIONS, end)
+    elsewhere.on("GET", OPERATIONS, end)
 
-    code, _, err = process(folder, command, "--iam-token", FLAG, YC_IAM_TOKEN=TOKEN)
+    code, _, err = process(folder, command, *flags, YC_IAM_TOKEN=TOKEN)
 
     assert code == 0, err
-    assert used_only_the_flag(folder, server)
+    assert used_only_the_flags(folder, server, elsewhere)
 
 
-@pytest.mark.parametrize("name", ["apply", "resume", "retry", "cancel", "reproduce", "open", "doctor"])
-def test_help_when_a_command_takes_a_token_then_it_says_that_a_variable_is_safer(dsjobs, tmp_path, name):
+def test_apply_when_a_flag_gives_the_token_then_an_oauth_token_that_is_not_used_is_no_warning(folder, server, accepts):
+    server.on("GET", OPERATIONS, succeeded())
+
+    warned, *_ = process(folder, "plan", YC_TOKEN="y0_not_used")[2].splitlines()
+    code, _, err = process(folder, "apply", "--iam-token", FLAG, YC_TOKEN="y0_not_used")
+
+    assert "OAuth tokens are deprecated" in warned
+    assert (code, "OAuth" in err) == (0, False), err
+
+
+def test_apply_when_variables_say_where_the_service_is_then_the_flags_win_over_them(folder, server, elsewhere):
+    """A root in a flag is stronger than the address of a service in a variable, as it is than one in the job file."""
+    elsewhere.on("GET", OPERATIONS, succeeded())
+    variables = {"DSJOBS_ENDPOINT_DATASPHERE": server.url, "DSJOBS_ENDPOINT": server.url}
+
+    code, _, err = process(folder, "apply", "--endpoint", elsewhere.url, YC_IAM_TOKEN=TOKEN, **variables)
+
+    assert code == 0, err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("name", ["DSJOBS_ENDPOINT", "YC_ENDPOINT"])
+def test_apply_when_a_variable_names_a_root_then_it_is_asked_where_the_job_file_is_weaker(
+    folder, server, elsewhere, name
+):
+    for used in (server, elsewhere):
+        used.on("GET", OPERATIONS, succeeded())
+
+    code, _, err = process(folder, "apply", YC_IAM_TOKEN=TOKEN, **{name: elsewhere.url})
+
+    assert code == 0, err
+    stronger, weaker = (elsewhere, server) if name == "DSJOBS_ENDPOINT" else (server, elsewhere)
+    assert (len(stronger.calls("POST", EXECUTE)), weaker.asked) == (1, [])
+
+
+def test_apply_when_variables_give_each_address_then_they_win_over_the_job_file(folder, server, elsewhere):
+    elsewhere.on("GET", OPERATIONS, succeeded())
+    variables = {f"DSJOBS_ENDPOINT_{name}": elsewhere.url for name in ("DATASPHERE", "OPERATION", "IAM")}
+
+    code, _, err = process(folder, "apply", YC_IAM_TOKEN=TOKEN, **variables)
+
+    assert code == 0, err
+    assert {asked.path for asked in elsewhere.asked} >= {f"/operations/{OPERATION}"}
+    assert server.asked == elsewhere.calls("GET", "/endpoints") == []
+
+
+def test_apply_when_a_saved_plan_is_run_then_flags_still_say_where(folder, server, elsewhere):
+    elsewhere.on("GET", OPERATIONS, succeeded())
+
+    assert process(folder, "plan", "--out", "plan.json")[0] == 0
+    flags = [*addresses_of(elsewhere), "--endpoint-auth", elsewhere.url, "--endpoint", elsewhere.url, "--profile", "x"]
+    code, _, err = process(folder, "apply", "plan.json", *flags, "--iam-token", TOKEN)
+
+    assert code == 0, err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("variable", [None, "other"])
+def test_apply_when_a_profile_is_given_by_a_flag_then_yc_is_asked_for_its_token(
+    folder, server, other_server, accepts, variable
+):
+    server.on("GET", OPERATIONS, succeeded())
+    (folder / "yc").write_text(f'#!/bin/sh\ntest "$5" = work && echo {TOKEN}\n')
+    (folder / "yc").chmod(0o755)
+    around = {"PATH": f"{folder}:/usr/bin:/bin", "YC_METADATA_ADDR": other_server.url}
+    if variable is not None:
+        around["DSJOBS_PROFILE"] = variable
+
+    code, _, err = process(folder, "apply", "--profile", "work", **around)
+
+    assert code == 0, err
+    assert {asked.token for asked in server.asked} == {TOKEN}
+
+
+def test_open_and_doctor_when_flags_give_addresses_then_the_job_file_s_are_not_used(dsjobs, folder, server, elsewhere):
+    elsewhere.on("POST", OPEN, opening_reply(done=True, response=OPENED))
+    elsewhere.on("GET", GET_PROJECT, lambda asked: Reply(body={"id": asked.path.rsplit("/", 1)[1], "name": "churn"}))
+
+    opened = dsjobs(folder, "open", "analytics", *addresses_of(elsewhere), YC_IAM_TOKEN=TOKEN)
+    code, out, _ = dsjobs(folder, "doctor", "-o", "json", *addresses_of(elsewhere), YC_IAM_TOKEN=TOKEN)
+
+    assert opened[:2] == (0, URL + "\n")
+    assert (code, checks_of(out)["service", "datasphere"]["text"]) == (0, f"{elsewhere.url} (not encrypted)")
+    assert server.asked == []
+
+
+TAKE_ACCESS = ["apply", "resume", "retry", "cancel", "reproduce", "open", "doctor"]
+
+
+@pytest.mark.parametrize("name", TAKE_ACCESS)
+@pytest.mark.parametrize("flag", ["--endpoint", "--endpoint-datasphere", "--endpoint-auth"])
+def test_command_when_a_flag_is_no_address_then_it_says_so_before_anything_is_done(dsjobs, folder, server, name, flag):
+    argument = [PROJECT] if name in ("open", "reproduce") else []
+
+    code, out, err = dsjobs(folder, name, *argument, flag, "https://me:secret@host", YC_IAM_TOKEN=TOKEN)
+
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {flag}: '***@host' is not the address of a service\n  hint: an address is https://")
+    assert not (folder / ".dsjobs").exists()
+
+
+@pytest.mark.parametrize("name", TAKE_ACCESS)
+def test_help_when_a_command_reaches_the_service_then_it_has_the_flags_that_say_how(dsjobs, tmp_path, name):
     _, out, _ = dsjobs(tmp_path, name, "--help")
 
-    assert "--iam-token TOKEN" in out
+    for flag in ("--iam-token TOKEN", "--profile NAME", "--endpoint ADDRESS"):
+        assert flag in out
+    for service in PUBLISHED:
+        assert f"--endpoint-{service} ADDRESS" in out
     assert "Safer in the variable DSJOBS_IAM_TOKEN" in " ".join(out.split())
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from loopback import IAM, OPERATION, OPERATIONS, TOKEN, Asked, Reply, operation, refused, settings_for, succeeded
 
-from dsjobs.backends.datasphere.connection import Given
+from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere.credentials import search, yc
 from dsjobs.backends.datasphere.credentials.keeper import Keeper
 from dsjobs.backends.datasphere.credentials.source import Token
@@ -299,7 +299,7 @@ def test_given_token_when_it_is_an_iam_token_then_it_is_used_as_it_is(connect, i
 
 
 def test_given_token_when_a_flag_gives_one_then_it_wins(connect, issuer, server):
-    used(connect({"YC_IAM_TOKEN": "t1.other.token"}, Given(iam_token=TOKEN)))
+    used(connect({"YC_IAM_TOKEN": "t1.other.token"}, Access(iam_token=TOKEN)))
 
     assert server.calls("GET", OPERATIONS)[0].token == TOKEN
 
@@ -418,7 +418,7 @@ def yc_environ(server, folder, **more):
         ({}, None, {}, "iam create-token --no-user-output"),
         ({}, None, {"profile": "file"}, "iam create-token --no-user-output --profile file"),
         ({"DSJOBS_PROFILE": "env"}, None, {"profile": "file"}, "iam create-token --no-user-output --profile env"),
-        ({"DSJOBS_PROFILE": "env"}, Given(profile="flag"), {}, "iam create-token --no-user-output --profile flag"),
+        ({"DSJOBS_PROFILE": "env"}, Access(profile="flag"), {}, "iam create-token --no-user-output --profile flag"),
     ],
 )
 def test_yc_when_it_is_there_then_the_last_line_that_it_prints_is_the_token(
@@ -488,7 +488,7 @@ def test_find_when_there_are_credentials_of_every_kind_then_the_documented_order
     def found(given=None):
         return search.find(connect(environ, given).surroundings).where.split(" (")[0]
 
-    order = [found(Given(iam_token=TOKEN))]
+    order = [found(Access(iam_token=TOKEN))]
     for weaker in (
         "DSJOBS_IAM_TOKEN", "YC_IAM_TOKEN", "YC_SERVICE_ACCOUNT_KEY_FILE", "T", "ACTIONS_ID_TOKEN_REQUEST_URL", "YC_TOKEN",
         "YC_OAUTH_TOKEN",

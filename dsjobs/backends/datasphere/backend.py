@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere import answers, checks, endpoints, status, store
 from dsjobs.backends.datasphere.credentials import given
 from dsjobs.backends.datasphere.settings import Settings
@@ -43,8 +44,8 @@ class _Flight:
 
 
 class DataSphereBackend:
-    """The backend `datasphere`. `environ`: where credentials, proxies and endpoints are looked for; `iam_token` stands for the
-    credentials, where it is given."""
+    """The backend `datasphere`. `environ`: where credentials, proxies and endpoints are looked for; what is in `access` wins over
+    it."""
 
     name = "datasphere"
 
@@ -53,12 +54,12 @@ class DataSphereBackend:
         settings: Settings,
         environ: Mapping[str, str],
         *,
-        iam_token: str | None = None,
+        access: Access | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
         self._settings = settings
         self._environ = environ
-        self._iam_token = iam_token
+        self._access = access or Access()
         self._timeouts = timeouts
         self._store = store.open_store(settings, environ)
         self._closing = threading.Event()
@@ -141,11 +142,11 @@ class DataSphereBackend:
             if self._closing.is_set():
                 raise BackendError("the datasphere backend is closed", retryable=False)
             if self._connected is None:
-                from dsjobs.backends.datasphere.connection import Given, connect, edge
+                from dsjobs.backends.datasphere.connection import connect, edge
 
-                given, outside = Given(self._iam_token), edge(self._closing)
+                outside = edge(self._closing)
                 self._connected = connect(
-                    self._settings, self._environ, given, outside=outside, timeouts=self._timeouts
+                    self._settings, self._environ, self._access, outside=outside, timeouts=self._timeouts
                 )
             return self._connected
 
@@ -223,13 +224,13 @@ class DataSphereBackend:
     def _lacking(self, jobs: Sequence[Job]) -> list[Diagnostic]:
         found = []
         try:
-            endpoints.layers(self._settings, self._environ)
+            endpoints.layers(self._settings, self._environ, self._access)
         except BackendError as error:
             found.append(Diagnostic("DSJ106", str(error), hint=error.hint))
         place = self._settings.output_store or ""
         if jobs and place.startswith("s3://") and find_spec("boto3") is None:
             message = f"the output store {place} needs the package boto3, which is not installed"
             found.append(Diagnostic("DSJ404", message, hint='pip install "dsjobs[s3]"', severity="warning"))
-        if jobs and self._iam_token is None and given.uses_oauth(self._environ):
+        if jobs and self._access.iam_token is None and given.uses_oauth(self._environ):
             found.append(Diagnostic("DSJ403", given.OAUTH_NOTE, hint="see docs/datasphere.md", severity="warning"))
         return found
