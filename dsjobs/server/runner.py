@@ -70,6 +70,7 @@ class Runner:
         """Takes up what an earlier server left behind, then runs what comes."""
         for operation in self._store.unfinished():
             self._recover(operation)
+        self._save_ends()
         self._inbox.put(lambda: None)  # what was queued need not wait for news
         self._thread.start()
 
@@ -119,13 +120,14 @@ class Runner:
         except Empty:
             for run in list(self._runs.values()):
                 self._look(run)
+        self._save_ends()
         while self._queue and self._has_room() and not self._is_stopping:
             operation = self._store.get(self._queue[0])
             is_ours = operation is not None and self._store.claim(operation.id)
             self._queue.popleft()
             if is_ours and operation is not None:
                 self._start(operation)
-        self._save_ends()
+            self._save_ends()
 
     def _has_room(self) -> bool:
         return sum(not run.is_held for run in self._runs.values()) < self._configuration.max_running
@@ -199,11 +201,11 @@ class Runner:
         self._end(run.operation_id, result, outcomes.record(operation))
 
     def _end(self, operation_id: str, result: outcomes.Result, record: outcomes.Record | None = None) -> None:
+        """An operation has come to its end, which is kept until the store has it."""
         run = self._runs.pop(operation_id, None)
         if run is not None:
             del self._runs_by_backend_id[run.backend_id]
         self._ends[operation_id] = _End(result, record or {}, run.backend_id if run is not None else None)
-        self._save_ends()
 
     def _save_ends(self) -> None:
         """Stores what has ended, and lets the backend forget it. When the disk refuses, it is kept for the next time."""
