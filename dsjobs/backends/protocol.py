@@ -1,4 +1,4 @@
-"""What a backend is: five verbs. One contract suite (`tests/backends/`) holds every one of them to this page."""
+"""What a backend is: six verbs. One contract suite (`tests/backends/`) holds every one of them to this page."""
 
 from __future__ import annotations
 
@@ -92,6 +92,11 @@ class Backend(Protocol):
 
     def cancel(self, operation_id: str) -> None:
         """Ask for the end of an operation. The outcome arrives through `poll`; a finished one stays as it is."""
+        ...
+
+    def forget(self, operation_id: str) -> None:
+        """Let go of what is held of an operation that is done: its outcome is kept elsewhere, and neither it nor its key will be
+        asked for again. One that is not done, or unknown, stays as it is. Raises nothing."""
         ...
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsjobs.server import lab, outcomes
+from dsjobs.server import lab, operations, outcomes
 from dsjobs.server.answers import open_response
 from dsjobs.server.configuration import Configuration
 from dsjobs.server.errors import Code, unauthenticated
@@ -130,11 +130,11 @@ class Opening:
         return open_response(f"{operation.base_url}/open/{operation.id}", session.token)
 
     def _make_room(self, operation: StoredOperation) -> None:
-        """A folder for the new JupyterLab; those of projects that are closed are removed, all but the last one's log."""
+        """A folder for the new JupyterLab; those of projects that are closed are removed, and nothing else that lies there."""
         in_use = {session.operation_id for session in self._sessions.values()} | set(self._tasks)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         for old in self._folder.iterdir():
-            if old.name not in in_use:
+            if operations.is_id(old.name) and old.name not in in_use:
                 shutil.rmtree(old, ignore_errors=True)
         (self._folder / operation.id).mkdir(mode=0o700)
 

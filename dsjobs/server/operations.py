@@ -130,7 +130,7 @@ class OperationStore:
             found = _by_key(sql, new)
             if found is not None:
                 return found, False
-            operation_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+            operation_id = _new_id()
             values = (
                 operation_id, new.kind, new.project, json.dumps(new.request), json.dumps(new.inputs), new.base_url,
                 new.digest, new.created_by, new.idempotency_key, now, now, new.state, new.status,
@@ -213,6 +213,15 @@ class OperationStore:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+
+def is_id(name: str) -> bool:
+    """Whether this is what the ID of an operation looks like."""
+    return len(name) == _ID_LENGTH and set(name) <= set(_ALPHABET)
+
+
+def _new_id() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -283,6 +283,16 @@ def test_open_when_it_is_cancelled_then_it_ends_with_code_1_and_nothing_runs(ser
     until(lambda: not Path(f"/proc/{pid}").exists())
 
 
+def test_open_when_something_else_lies_beside_the_labs_then_only_the_closed_labs_are_removed(serve, tmp_path):
+    server = serve(lab_python=stand_in(tmp_path / "python", LISTENS))
+    labs = tmp_path / "state" / "labs"
+    for name in ("mine", "a" * 20):
+        (labs / name / "inner").mkdir(parents=True)
+    operation, _ = open_project(server)
+    assert sorted(path.name for path in labs.iterdir()) == sorted(["mine", operation["id"]])
+    assert (labs / "mine" / "inner").is_dir()
+
+
 def test_session_when_its_time_is_over_then_nobody_gets_in(serve, tmp_path):
     server = serve(session_seconds=0.0, lab_python=stand_in(tmp_path / "python", LISTENS))
     response = open_project(server)[0]["response"]

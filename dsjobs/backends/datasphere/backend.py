@@ -130,6 +130,13 @@ class DataSphereBackend:
         self._asked_to_end.add(operation_id)
         self._connection().api.cancel(operation_id)
 
+    def forget(self, operation_id: str) -> None:
+        """Only this process lets go of it: the service keeps the operation, and the output store its outputs."""
+        with self._lock:
+            if self._ended.pop(operation_id, None) is not None:
+                self._flights.pop(operation_id, None)
+                self._asked_to_end.discard(operation_id)
+
     def close(self) -> None:
         """Close the connections. What was submitted goes on at the service, for a later process to take up."""
         self._closing.set()
