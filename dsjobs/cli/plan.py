@@ -124,10 +124,12 @@ def make(
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
     var_files: Sequence[Path] = (),
+    kept: Mapping[str, VariableValue] | None = None,
     choice: Choice = ALL,
     caching: Caching = NO_CACHE,
 ) -> tuple[Loaded, Planned]:
-    """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs."""
+    """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs. `kept`: the
+    variables that an earlier run was given."""
     loaded = loading.load(loading.find_file(file))
     spec = loaded.spec
     if spec is None:
@@ -138,7 +140,14 @@ def make(
     if has_errors(files.diagnostics):
         raise refuse(console, files.diagnostics, loaded.sources)
     planned = loading.plan(
-        loaded, spec, environment, given=given, var_files=files.data, max_parallel=max_parallel, choice=choice
+        loaded,
+        spec,
+        environment,
+        given=given,
+        var_files=files.data,
+        kept=kept,
+        max_parallel=max_parallel,
+        choice=choice,
     )
     loaded = replace(loaded, sources=(*loaded.sources, *planned.sources))
     if planned.plan is None:
