@@ -28,7 +28,8 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class VariableValue:
-    """The final value of a variable and the layer that it came from, e.g. `--var` or `jobs.yaml:7:11`."""
+    """The final value of a variable and the layer that it came from: `jobs.yaml:7:11`, `--var-file prod.yaml:1:9`,
+    `DSJOBS_VAR_NAME` or `--var`."""
 
     value: Any
     layer: str

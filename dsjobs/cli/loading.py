@@ -17,7 +17,7 @@ from dsjobs.cli.including import digest_of, gather, other_version
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.marks import MarkedMap, Source
-from dsjobs.model import Environment, Job, Plan, Reused, Spec
+from dsjobs.model import Environment, Job, Plan, Reused, Spec, VariableValue
 from dsjobs.plan.graph import check_graph
 from dsjobs.plan.planner import make_plan
 from dsjobs.plan.selectors import Earlier, selected_jobs
@@ -222,12 +222,13 @@ def plan(
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
     var_files: Sequence[MarkedMap] = (),
+    kept: Mapping[str, VariableValue] | None = None,
     choice: Choice = ALL,
     access: Access | None = None,
 ) -> Planned:
-    """The plan for `environment`, with the problems of the file and of this environment. Raises UsageError where the choice of
-    jobs makes no sense."""
-    values, problems = resolve(spec, environment, environ=os.environ, given=given, files=var_files)
+    """The plan for `environment`, with the problems of the file and of this environment. `kept`: the variables that an earlier
+    run was given. Raises UsageError where the choice of jobs makes no sense."""
+    values, problems = resolve(spec, environment, environ=os.environ, given=given, files=var_files, kept=kept)
     found = [*loaded.diagnostics, *problems, *check_environment(spec, environment)]
     if has_errors(found):
         return Planned(None, None, tuple(in_order(found)))

@@ -125,12 +125,13 @@ def make(
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
     var_files: Sequence[Path] = (),
+    kept: Mapping[str, VariableValue] | None = None,
     choice: Choice = ALL,
     caching: Caching = NO_CACHE,
     access: Access | None = None,
 ) -> tuple[Loaded, Planned]:
-    """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs. `access`
-    bears on what the backend warns of, and on nothing in the plan."""
+    """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs. `kept`: the
+    variables that an earlier run was given. `access` bears on what the backend warns of, and on nothing in the plan."""
     loaded = loading.load(loading.find_file(file))
     spec = loaded.spec
     if spec is None:
@@ -146,6 +147,7 @@ def make(
         environment,
         given=given,
         var_files=files.data,
+        kept=kept,
         max_parallel=max_parallel,
         choice=choice,
         access=access,

@@ -39,7 +39,8 @@ def command(
     color: str,
     quiet: bool,
 ) -> int:
-    """Take up RUN, the latest by default, where its process died or left it. It runs what was planned then.
+    """Take up RUN, the latest by default, where its process died or left it. It runs what was planned then, and as it was begun:
+    with --fail-fast or without. A --timeout counts from now on.
 
     What the backend still knows is looked at; what may or may not have been submitted is sent again with the same key, which
     starts nothing twice. A notebook that ran on this machine when dsjobs died is lost, and tried again if its `retry` says so.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import with_fingerprints
 from dsjobs.cli.plan import make, text
 from dsjobs.cli.repository import git_state
-from dsjobs.cli.varfiles import read_variables
 from dsjobs.errors import UsageError
-from dsjobs.model import Plan, Status
+from dsjobs.model import Plan, Status, VariableValue
 from dsjobs.plan.reuse import retried
+from dsjobs.spec.variables import is_from_outside
 
 
 @click.command("retry", short_help="Run again what failed, was skipped or was cancelled.")
@@ -71,14 +70,13 @@ def command(
     _require_ended(manifest)
     path = _job_file(found, file)
     with loading.no_collections():
-        named = {name for data in read_variables(var_files).data for name in data}
-        variables = [*((name, value) for name, value in _given_then(manifest) if name not in named), *given]
         loaded, planned = make(
             console,
             str(path),
             manifest["run"]["environment"],
-            given=variables,
+            given=given,
             var_files=var_files,
+            kept=_given_then(manifest),
             max_parallel=max_parallel,
             access=access,
         )
@@ -119,13 +117,10 @@ def _job_file(found: earlier.EarlierRun, file: str | None) -> Path:
     return loading.near(found.folder.path / header["folder"] / Path(header["job_file"]["path"]).name)
 
 
-def _given_then(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The variables that the earlier run was given from outside of its file, as a command line gives them."""
-    return [
-        (name, value["value"] if isinstance(value["value"], str) else json.dumps(value["value"], ensure_ascii=False))
-        for name, value in manifest["variables"].items()
-        if value["layer"].startswith(("--var", "DSJOBS_VAR_"))
-    ]
+def _given_then(manifest: Mapping[str, Any]) -> dict[str, VariableValue]:
+    """The variables that the earlier run was given from outside of its file, each with the value and the type that it had."""
+    values = {name: VariableValue(one["value"], one["layer"]) for name, one in manifest["variables"].items()}
+    return {name: value for name, value in values.items() if is_from_outside(value)}
 
 
 def _show_work(console: Console, plan: Plan, run_id: str) -> None:

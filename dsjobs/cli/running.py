@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ from dsjobs.run.store import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the flags ask of a run. `copy`: where the manifest is kept as well; `on_interrupt`: wait, cancel or detach, or None
-    to ask; `lock_timeout` and `timeout` are seconds; `access`: how a service is reached, where that is given."""
+    """What the flags ask of a run. `copy`: where the manifest is kept as well; `fail_fast`: of a new one, an earlier one
+    keeps its own; `on_interrupt`: wait, cancel or detach, or None to ask; `lock_timeout` and `timeout` are seconds; `access`:
+    how a service is reached, where that is given."""
 
     copy: Path | None = None
     output: str = "text"
@@ -95,6 +96,8 @@ def start(
         folder = store.create(state, run_id)
         held.enter_context(_run_lock(folder, run_id, started_at, wishes))
         header = {**_here(run_id), "git": git, "folder": os.path.relpath(base, folder.path), "parent_run": parent_run}
+        if wishes.fail_fast:
+            header["fail_fast"] = True
         number = f"{len(plan.jobs)} job{'' if len(plan.jobs) == 1 else 's'}"
         console.progress(f"run {run_id} · {plan.name} in '{plan.environment}' · {number}")
         log = held.enter_context(Journal(folder.journal))
@@ -116,6 +119,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         if stop is not None:
             recovered = recovered.stopped(stop)
         plan, header = recovered.plan, recovered.header
+        wishes = replace(wishes, fail_fast=header.get("fail_fast", False))
         base = (folder.path / header["folder"]).resolve()
         # Who only wants its end need not have them.
         needed = needed_by(plan, recovered.ended) if stop is None else ()

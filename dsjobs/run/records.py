@@ -27,7 +27,8 @@ def moment(seconds: float) -> str:
 
 
 def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
-    """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`, `folder`, `parent_run`."""
+    """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`, `folder`, `parent_run`, and
+    `fail_fast` where that was asked for."""
     protected = {"protected": True} if plan.protected else {}
     secrets = {"secrets": secrets_as_json(plan)} if plan.secrets else {}
     return {

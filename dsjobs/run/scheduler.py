@@ -6,7 +6,7 @@ longest remaining path starts first, then the one that stands first in the file;
 the moment they are submitted, and at most as many of a pool as it holds. A job that waits to be tried again holds nothing.
 While it is held, and after a stop, nothing starts. After a stop what has not started is skipped, what waits to be tried again
 ends as it last failed, and what is in flight is cancelled where the stop says so, else left to end. With `fail_fast` the first
-failure that is not allowed is a stop that lets the others end.
+failure that is not allowed is a stop that lets the others end, also where its run died before that stop was written.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ class Scheduler:
             self._end(name, status)
         self._causes.update(past.causes)
         actions = self._settle(name for name in self._needs if name not in past.resting)
-        if past.stop is not None:
-            return actions + self._stopped(past.stop)
-        return actions + self._submissions()
+        failed = next((name for name, status in past.ended.items() if self._is_stop(name, status)), None)
+        stop = past.stop or (_fail_fast(failed) if failed is not None else None)
+        return actions + (self._stopped(stop) if stop is not None else self._submissions())
 
     def handle(self, event: Event) -> list[Action]:
         """What to do after `event`. An event of a job that has ended already changes nothing."""
@@ -132,10 +132,13 @@ class Scheduler:
         # While a job waits for others, a success decides nothing.
         decided = event.status is not Status.SUCCEEDED
         actions = self._settle([below for below in self._below[name] if decided or self._waiting[below] == 0])
-        is_stop = self._rules.fail_fast and event.status is Status.FAILED and name not in self._rules.allowed_failures
-        if is_stop:
-            actions += self._stopped(StopRequested(f"'{name}' failed (fail-fast)", cancel=False))
+        if self._is_stop(name, event.status):
+            actions += self._stopped(_fail_fast(name))
         return actions + self._submissions()
+
+    def _is_stop(self, name: str, status: Status) -> bool:
+        """Whether the run stops because a job came to this."""
+        return self._rules.fail_fast and status is Status.FAILED and name not in self._rules.allowed_failures
 
     def _attempt_failed(self, name: str) -> list[Action]:
         if name not in self._in_flight:
@@ -240,6 +243,10 @@ class Scheduler:
         self._left -= 1
         for name in self._below[job]:
             self._waiting[name] -= 1
+
+
+def _fail_fast(job: str) -> StopRequested:
+    return StopRequested(f"'{job}' failed (fail-fast)", cancel=False)
 
 
 def run_status(

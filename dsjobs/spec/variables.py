@@ -1,11 +1,12 @@
 """The final value of every variable, and the layer that it came from.
 
 Weakest first: the default in the file, the environment's `variables`, each `--var-file`, DSJOBS_VAR_NAME, `--var NAME=VALUE`.
+In a retry, what the earlier run was given from outside of the file stands above DSJOBS_VAR_NAME, and below what flags say now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
@@ -15,6 +16,8 @@ from dsjobs.spec import source
 from dsjobs.spec.contracts import violations
 
 ENVIRON_PREFIX = "DSJOBS_VAR_"
+FLAG = "--var"
+FILE_FLAG = "--var-file"
 
 
 def resolve(
@@ -22,13 +25,14 @@ def resolve(
     environment: Environment,
     *,
     environ: Mapping[str, str],
-    given: Iterable[tuple[str, str]],
-    files: Iterable[MarkedMap] = (),
+    given: Sequence[tuple[str, str]],
+    files: Sequence[MarkedMap] = (),
+    kept: Mapping[str, VariableValue] | None = None,
 ) -> tuple[dict[str, VariableValue], list[Diagnostic]]:
     """Values of the variables of `spec` in `environment`, with every problem.
 
     `environ`: the process environment. `given`: name and text of each `--var`, in order; the last one of a name wins.
-    `files`: the data of each `--var-file`, in order.
+    `files`: the data of each `--var-file`, in order. `kept`: what an earlier run was given, which stays unless a flag says else.
     """
     problems: list[Diagnostic] = []
     values = _from_file(spec, environment)
@@ -36,14 +40,21 @@ def resolve(
         problems += _set_from_file(spec, data, values)
     for name, text in _from_environ(spec, environ, problems):
         _set(spec.variables[name], text, ENVIRON_PREFIX + name, values, problems)
+    by_flags = {*(name for data in files for name in data), *(name for name, _ in given)}
+    problems += _keep(spec, {name: one for name, one in (kept or {}).items() if name not in by_flags}, values)
     for name, text in given:
         if name in spec.variables:
-            _set(spec.variables[name], text, "--var", values, problems)
+            _set(spec.variables[name], text, FLAG, values, problems)
         else:
             hint = did_you_mean(name, spec.variables) or "the file declares no variables"
-            problems.append(Diagnostic("DSJ207", f"--var {name}: the file declares no such variable", None, hint))
+            problems.append(Diagnostic("DSJ207", f"{FLAG} {name}: the file declares no such variable", None, hint))
     problems += _missing(spec, values, problems)
     return values, problems
+
+
+def is_from_outside(value: VariableValue) -> bool:
+    """Whether a variable has a value that does not stand in the job file."""
+    return value.layer.startswith((FLAG, ENVIRON_PREFIX))  # the one flag is the beginning of the other
 
 
 def _from_file(spec: Spec, environment: Environment) -> dict[str, VariableValue]:
@@ -72,7 +83,25 @@ def _set_from_file(spec: Spec, data: MarkedMap, values: dict[str, VariableValue]
         problem = wrong_value(variable, value, position)
         if problem is not None:
             yield problem
-        values[name] = VariableValue(value, str(position))
+        values[name] = VariableValue(value, f"{FILE_FLAG} {position}")
+
+
+def _keep(spec: Spec, kept: Mapping[str, VariableValue], values: dict[str, VariableValue]) -> Iterator[Diagnostic]:
+    """Set what an earlier run was given. The values have their types already: a text is not read once more."""
+    for name, earlier in kept.items():
+        variable = spec.variables.get(name)
+        if variable is None:
+            message = (
+                f"the earlier run was given the variable '{name}' ({earlier.layer}), which the file does not declare"
+            )
+            yield Diagnostic("DSJ207", message, None, None, "warning")
+            continue
+        for where, message in violations(variable.schema, earlier.value):
+            hint = f"the variable is declared at {variable.position}; give it another value with {FLAG}"
+            told = f"{earlier.layer} {name}, as the earlier run was given it: {_sentence(where, message)}"
+            yield Diagnostic("DSJ207", told, None, hint)
+            break
+        values[name] = earlier
 
 
 def wrong_value(variable: Variable, value: Any, position: Position) -> Diagnostic | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from as_user import by_name, run, write_notebook, write_project
+from as_user import HEAD, by_name, run, write_notebook, write_project
 
 from dsjobs.run import journal
 from dsjobs.run.manifest import fold
 
 JOBS = """\
-  - {name: load, notebook: count.ipynb, outputs: [total], inputs: {NAME: load, ALPHA: "{{ vars.alpha }}"}}
+  - name: load
+    notebook: count.ipynb
+    outputs: [total]
+    inputs: {NAME: load, ALPHA: "{{ vars.alpha }}", REGION: "{{ vars.region }}", NOTE: "{{ vars.note }}", ON: "{{ vars.on }}"}
   - {name: train, needs: [load], notebook: fails.ipynb, inputs: {NAME: train, TOTAL: "{{ needs.load.outputs.total }}"}}
   - {name: report, needs: [train], notebook: count.ipynb, inputs: {NAME: report}}
   - {name: last, needs: [report], notebook: count.ipynb, inputs: {NAME: last}}
@@ -21,14 +25,25 @@ JOBS = """\
 COUNT = "import os\nwith open('ran', 'a') as file: file.write(os.environ['NAME'] + '\\n')\ntotal = 41"
 
 
-@pytest.fixture
-def project(tmp_path) -> Path:
-    """A project whose job `train` has failed, so that two were skipped."""
-    project = write_project(tmp_path / "project", JOBS)
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory) -> Path:
+    """A project whose job `train` has failed, so that two were skipped. Its variables came from every place outside."""
+    project = write_project(tmp_path_factory.mktemp("failed") / "project")
+    (project / "jobs.yaml").write_text(
+        HEAD.replace("region: eu", "region: eu, note: {default: ''}, on: {default: no}") + JOBS
+    )
+    (project / "asia.yaml").write_text("region: asia\n")
     write_notebook(project / "notebooks" / "count.ipynb", COUNT)
     write_notebook(project / "notebooks" / "fails.ipynb", COUNT, "assert os.path.exists('repaired')")
-    assert run("apply", "--var", "alpha=0.5", cwd=project).code == 1
+    given = ("--var", "alpha=0.5", "--var-file", "asia.yaml", "--var", 'note="a: b"')
+    assert run("apply", *given, cwd=project, DSJOBS_VAR_on="'true'").code == 1
     return project
+
+
+@pytest.fixture
+def project(failed, tmp_path) -> Path:
+    shutil.copytree(failed, tmp_path / "project")
+    return tmp_path / "project"
 
 
 def ran(project: Path) -> list[str]:
@@ -105,9 +120,28 @@ def test_retry_when_a_file_of_variables_is_given_then_it_wins_over_those_of_the_
     assert "though inputs.ALPHA 0.5 → 0.125" in ended.out
 
 
-def test_retry_when_variables_were_given_then_they_are_those_of_the_first_run(project):
-    run("retry", cwd=project)
-    assert latest(project)["variables"]["alpha"]["value"] == 0.5
+def test_retry_when_variables_were_given_then_they_are_those_of_the_first_run_and_of_the_retry_after_it(project):
+    first = latest(project)["variables"]
+    assert {name: one["value"] for name, one in first.items()} == {
+        "region": "asia", "alpha": 0.5, "note": "a: b", "on": "true",
+    }  # fmt: skip
+    (project / "asia.yaml").unlink()
+    dry = run("retry", "-n", cwd=project)
+    assert dry.code == 0 and "though" not in dry.out, dry.out
+    for _ in range(2):
+        assert run("retry", cwd=project).code == 1
+        assert latest(project)["variables"] == first
+
+
+def test_retry_when_a_variable_that_was_given_is_gone_then_says_so(project):
+    text = (project / "jobs.yaml").read_text()
+    (project / "jobs.yaml").write_text(text.replace(", on: {default: no}", "").replace(', ON: "{{ vars.on }}"', ""))
+    ended = run("retry", "-n", cwd=project)
+    assert ended.code == 0, ended.err
+    assert (
+        "warning: the earlier run was given the variable 'on' (DSJOBS_VAR_on), which the file does not declare"
+        in ended.err
+    )
 
 
 def test_retry_when_the_run_has_not_ended_then_says_how_to_go_on(project):

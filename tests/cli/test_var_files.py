@@ -43,8 +43,8 @@ def test_var_file_when_several_layers_set_a_variable_then_stands_between_the_job
     assert run("plan", "--var-file", "one.yaml", "--var-file", "two.json", "-o", "json") == 0
     variables = json.loads(capsys.readouterr().out)["variables"]
     assert variables == {
-        "region": {"value": "us", "layer": "one.yaml:1:9"},
-        "mode": {"value": "full", "layer": "two.json:2:11"},
+        "region": {"value": "us", "layer": "--var-file one.yaml:1:9"},
+        "mode": {"value": "full", "layer": "--var-file two.json:2:11"},
         "alpha": {"value": 3, "layer": "DSJOBS_VAR_alpha"},
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dsjobs.errors import UsageError
-from dsjobs.model import Environment, Job, Plan, PlannedJob, Request, Retry, Reused
+from dsjobs.model import Environment, Job, Plan, PlannedJob, Request, Retry, Reused, VariableValue
 from dsjobs.plan import reproduction
 from dsjobs.plan.saved import job_as_json
 
@@ -15,7 +15,9 @@ DIGEST = "sha256:" + "0" * 64
 HEADER = {
     "record": "run_started", "run_id": "run-1", "name": "small", "job_file": {"path": "jobs.yaml", "digest": DIGEST},
     "environment": "local", "backend": "local", "settings": {"memory": "1GiB"}, "max_parallel": 3,
-    "variables": {"alpha": {"value": 0.1, "layer": "--var"}},
+    "variables": {
+        "alpha": {"value": 0.1, "layer": "--var"}, "tag": {"value": "true", "layer": "--var-file prod.yaml:1:6"},
+    },
 }  # fmt: skip
 
 
@@ -61,6 +63,7 @@ def test_plan_when_there_is_a_journal_then_every_job_runs_as_it_was_planned():
     assert plan.jobs[1].job == jobs[1].job
     assert plan.jobs[0].reused is None and plan.jobs[0].reasons == ("reproduces run run-1",)
     assert (plan.environment, plan.settings, plan.variables["alpha"].value) == ("local", {"memory": "1GiB"}, 0.1)
+    assert plan.variables["tag"] == VariableValue("true", "--var-file prod.yaml:1:6")
 
 
 def test_plan_when_there_is_a_manifest_only_then_what_was_sent_is_sent_again():

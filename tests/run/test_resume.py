@@ -131,6 +131,26 @@ def test_resume_when_the_run_died_after_any_record_then_it_ends_as_if_it_had_not
         assert Counter(service.jobs_started) == attempts, f"after {after} records"
 
 
+def test_resume_when_the_run_died_before_its_fail_fast_was_written_then_nothing_starts_all_the_same(tmp_path):
+    made = make_plan({"a": [], "b": ["a"], "c": []}, max_parallel=1)
+
+    def run(folder: Path, **state: Any) -> Manifest:
+        folder.mkdir(exist_ok=True)
+        with suppress(DiedError):
+            service = MemoryBackend({"a": Script(failure=NO)}, survives=True)
+            Running(made, service, folder, clock=leaping_clock(), fail_fast=True, **state).start().result()
+        return manifest_of(folder)
+
+    whole = run(tmp_path / "whole")
+    assert [job["status"] for job in whole["jobs"]] == ["failed", "skipped", "skipped"]
+    kinds = [record["record"] for record in journal.read(tmp_path / "whole" / "journal.jsonl")]
+    folder = tmp_path / "died"
+    folder.mkdir()
+    run(folder, log=DyingLog(folder / "journal.jsonl", after=kinds.index("job_finished") + 1))
+    resumed = run(folder, log=Journal(folder / "journal.jsonl", existing=True), recovered=recovered(folder))
+    assert without_times(resumed) == without_times(whole)
+
+
 def again(folder: Path, service: MemoryBackend, *, after: int | None = None) -> Status:
     """Take the run up, with the plan that its journal has."""
     state = recovered(folder)

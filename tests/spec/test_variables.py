@@ -34,9 +34,9 @@ def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     assert spec is not None
 
     def resolved(
-        environment: str = "prod", environ: dict[str, str] | None = None, given: Any = ()
+        environment: str = "prod", environ: dict[str, str] | None = None, given: Any = (), kept: Any = None
     ) -> tuple[dict[str, VariableValue], list[Diagnostic]]:
-        return resolve(spec, spec.environments[environment], environ=environ or {}, given=given)
+        return resolve(spec, spec.environments[environment], environ=environ or {}, given=given, kept=kept or {})
 
     return resolved
 
@@ -101,6 +101,24 @@ def test_variable_when_the_environment_sets_an_unknown_one_is_a_warning(resolved
         ("warning", "known: alpha, date, free, region"),
         ("warning", "did you mean 'region'?"),
     ]
+
+
+def test_variable_when_an_earlier_run_was_given_it_has_that_value_unless_a_flag_sets_it(resolved: Any) -> None:
+    kept = {"region": VariableValue("us", "--var-file a.yaml:1:9"), "free": VariableValue("true", "--var")}
+    values, problems = resolved("prod", {"DSJOBS_VAR_region": "eu"}, given=[FREE], kept=kept)
+    assert problems == []
+    assert (values["region"], values["free"]) == (kept["region"], VariableValue("x", "--var"))
+
+
+def test_variable_when_what_an_earlier_run_was_given_is_not_allowed_is_one_problem(resolved: Any) -> None:
+    kept = {"alpha": VariableValue(-1, "--var"), "gone": VariableValue(1, "DSJOBS_VAR_gone")}
+    _, problems = resolved(given=[FREE], kept=kept)
+    assert [text(problem) for problem in problems] == [
+        "error: --var alpha, as the earlier run was given it: -1 is less than the minimum 0 [DSJ207]\n"
+        "  hint: the variable is declared at jobs.yaml:4:10; give it another value with --var",
+        "warning: the earlier run was given the variable 'gone' (DSJOBS_VAR_gone), which the file does not declare [DSJ207]",
+    ]
+    assert resolved(given=[FREE, ("alpha", "2")], kept={"alpha": kept["alpha"]})[1] == []
 
 
 @pytest.mark.parametrize(
