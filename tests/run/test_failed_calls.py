@@ -101,4 +101,3 @@ def test_run_when_nobody_here_may_ask_any_more_then_it_is_left_and_another_proce
     later = Running(plan, backend, tmp_path, clock=leaping_clock(), recovered=recovered).start()
     assert later.result() is Status.SUCCEEDED
     assert backend.jobs_started == ["a", "b"]
-
