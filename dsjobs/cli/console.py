@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -100,7 +101,7 @@ class Console:
         """
         if os.environ.get("GITHUB_ACTIONS") == "true" and sys.stderr is not None and not _is_file(sys.stderr):
             value = secret.reveal().replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            click.echo(f"::add-mask::{value}", err=True)
+            self._echo(f"::add-mask::{value}", sys.stderr)
 
     def status_on_stdout(self, status: str) -> str:
         """As `status`, for the answer."""
@@ -132,12 +133,22 @@ class Console:
         text = KNOWN.mask(text)
         encoding = stream.encoding or "ascii"
         plain = text if _can_encode(text, stream) else text.translate(_PLAIN)
-        safe = plain.encode(encoding, "backslashreplace").decode(encoding)
+        self._echo(plain.encode(encoding, "backslashreplace").decode(encoding), stream)
+
+    def _echo(self, text: str, stream: TextIO) -> None:
         try:
             # click would strip colours that were asked for with --color always.
-            click.echo(safe, file=stream, color=self._wants_color(stream))
-        except BrokenPipeError:
-            _silence(stream)
+            click.echo(text, file=stream, color=self._wants_color(stream))
+        except OSError as error:
+            if _has_left(error, stream):
+                _silence(stream)
+            elif stream is not sys.stderr:  # of what cannot be said there nobody can be told
+                raise
+
+
+def _has_left(error: OSError, stream: TextIO) -> bool:
+    """Whether nobody will ever read `stream` again: a pipe without a reader, or a terminal that was closed, which gives EIO."""
+    return isinstance(error, ConnectionError) or (error.errno == errno.EIO and not _is_file(stream))
 
 
 def _silence(stream: TextIO) -> None:

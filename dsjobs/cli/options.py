@@ -92,7 +92,7 @@ fail_fast = click.option(
 )
 on_interrupt = click.option(
     "--on-interrupt", type=click.Choice(["wait", "cancel", "detach"]), envvar="DSJOBS_ON_INTERRUPT",
-    help="What becomes of running jobs at Ctrl-C or SIGTERM. Default: ask at a terminal, else cancel.",
+    help="What becomes of running jobs at Ctrl-C or SIGTERM. Default: cancel; Ctrl-C at a terminal asks.",
 )  # fmt: skip
 lock_timeout = click.option(
     "--lock-timeout", metavar="TIME", default="0s", callback=duration, envvar="DSJOBS_LOCK_TIMEOUT", show_default=True,

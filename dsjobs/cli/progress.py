@@ -108,11 +108,21 @@ def _time(record: Record) -> str:
 
 
 class JsonLines:
-    """A listener that prints each record to stdout, one JSON document a line."""
+    """A listener that prints each record to stdout, one JSON document a line. Where that cannot be, the run goes on without."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, unwritten: list[str]) -> None:
+        """`unwritten` gets what is to be said of it at the end."""
         self._console = console
+        self._unwritten = unwritten
+        self._is_over = False
 
     def __call__(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self._console.answer_json(record, indent=None)
+        if self._is_over:
+            return
+        try:
+            for record in records:
+                self._console.answer_json(record, indent=None)
+        except OSError as error:
+            self._is_over = True
+            self._unwritten.append(f"stdout: the events cannot be written: {error.strerror}")
+            self._console.progress(f"{self._unwritten[-1]}; the run goes on")

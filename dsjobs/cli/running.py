@@ -164,7 +164,9 @@ class _Made:
         console, folder, wishes = self.console, self.context.folder, self.wishes
         assert folder is not None
         manifest = ManifestFile([folder.manifest, *self.copies], self.clock.ticks, earlier)
-        progress = JsonLines(console) if wishes.output == "jsonl" else Progress(console, self.clock, earlier)
+        unwritten: list[str] = []
+        lines = wishes.output == "jsonl"
+        progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, earlier)
         came = interrupts.Interrupts()
         requests = interrupts.Requests(folder.request, self.clock.ticks, wishes.timeout, came)
         executor = requests.executor = Executor(
@@ -184,7 +186,8 @@ class _Made:
             with interrupts.handled(executor, wishes.on_interrupt, came):
                 status = executor.run(as_json(self.plan, __version__)["digest"])
         except OSError as error:
-            message = f"{error.filename or folder.path}: the run cannot be written down: {error.strerror}"
+            what = "be written down" if isinstance(error, journal.UnwrittenError) else "go on"
+            message = f"{error.filename or folder.path}: the run cannot {what}: {error.strerror or error}"
             hint = f"when it can be, `dsjobs resume {folder.path.name}` goes on where it was"
             raise BackendError(message, retryable=False, hint=hint) from error
         finally:
@@ -194,9 +197,11 @@ class _Made:
             shutil.rmtree(folder.notes, ignore_errors=True)
         ended = manifest.fold.as_json()
         _show_end(console, ended, folder, wishes.output)
-        if executor.denied is not None:
-            return Ended(_left(console, executor.denied, folder), folder, ended)
-        return Ended(_exit_code(status, came), folder, ended)
+        code = _left(console, executor.denied, folder) if executor.denied is not None else _exit_code(status, came)
+        for problem in unwritten:
+            console.error(problem, f"the journal has everything: `dsjobs status {folder.path.name} -o json`")
+            code = code or ExitCode.BACKEND
+        return Ended(code, folder, ended)
 
 
 def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:

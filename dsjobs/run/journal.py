@@ -24,6 +24,10 @@ _SEAL = len(b',"crc":"00000000"}')
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
+class UnwrittenError(OSError):
+    """A record that could not be written down, so that nothing may follow it."""
+
+
 class Journal:
     """A journal open for appending. A new one must not exist yet; one that is taken up again loses its torn last line, which
     was never acknowledged. Whoever opens it holds the run's lock: it has one writer."""
@@ -39,9 +43,15 @@ class Journal:
             _sync_folder(path.parent)
 
     def append(self, records: Iterable[Record]) -> None:
-        """Write `records` and wait until they are on disk: one write and one sync for all of them."""
+        """Write `records` and wait until they are on disk: one write and one sync for all of them. Raises UnwrittenError."""
         # Half of a surrogate pair, e.g. in a file's name, is no UTF-8: the JSON escape stands for it.
         content = b"".join(_line(_encode(record).encode("utf-8", "backslashreplace")) for record in records)
+        try:
+            self._write(content)
+        except OSError as error:
+            raise UnwrittenError(error.errno, error.strerror, str(self.path)) from error
+
+    def _write(self, content: bytes) -> None:
         view = memoryview(content)
         while view:
             view = view[os.write(self._file, view) :]
