@@ -92,6 +92,8 @@ def _planned(job: Job, reused: Mapping[str, Mapping[str, Any]], left_out: Collec
         return PlannedJob(job, "reuse", ("unchanged since run run-0",), Reused("run-0", reused[job.name]))
     if job.name in left_out:
         return PlannedJob(job, "skip", ("not selected",), selected=False)
+    if job.skip_reason is not None:
+        return PlannedJob(job, "skip", (job.skip_reason,))
     return PlannedJob(job, "run", ("selected",))
 
 
