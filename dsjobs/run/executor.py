@@ -43,7 +43,7 @@ from dsjobs.run.recovery import Recovered
 from dsjobs.run.remarks import Remarks
 from dsjobs.run.requests import held_secrets, render_request, skip_reason
 from dsjobs.run.retries import next_delay
-from dsjobs.run.rules import ended_before, needs_of_run, rules_of, skipped_before
+from dsjobs.run.rules import ended_before, needs_of_run, reused_before, rules_of, skipped_before
 from dsjobs.run.scheduler import Scheduler, run_status
 from dsjobs.run.secret_values import SecretValues
 
@@ -159,7 +159,7 @@ class Executor:
             return turn
         turn = Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
         turn.records += records.jobs_planned(self._plan)
-        self._plan_actions(self._scheduler.start(skipped_before(self._plan)), turn)
+        self._plan_actions(self._scheduler.start(skipped_before(self._plan), reused_before(self._plan)), turn)
         return turn
 
     def _take(self, turn: Turn) -> None:

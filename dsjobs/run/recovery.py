@@ -13,7 +13,7 @@ from dsjobs.plan.saved import from_json
 from dsjobs.run.events import Past, StopRequested
 from dsjobs.run.manifest import Fold
 from dsjobs.run.outcome import Outcome
-from dsjobs.run.rules import skipped_before
+from dsjobs.run.rules import reused_before, skipped_before
 
 Record = Mapping[str, Any]
 
@@ -34,8 +34,8 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A run that did not finish. `ended`: the jobs that have, with their outputs; `failed_attempts`: of jobs that are to
-    be tried again, the last attempt; `due`: when (seconds since the epoch)."""
+    """A run that did not finish. `ended`: the jobs that have ended in it, with their outputs; `failed_attempts`: of jobs that
+    are to be tried again, the last attempt; `due`: when (seconds since the epoch)."""
 
     plan: Plan
     header: Record
@@ -69,7 +69,7 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
         plan=plan,
         header=header,
         past=Past(
-            ended=ended,
+            ended=ended | dict.fromkeys(reused_before(plan), Status.SUCCEEDED),
             causes={**skipped, **state.causes},
             in_flight={
                 name: job["attempts"][-1]["operation_id"]
