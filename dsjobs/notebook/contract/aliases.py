@@ -17,7 +17,7 @@ _OS_PARTS = {
     "environ": "environ", "environb": "environ", "getenv": "getenv", "getenvb": "getenv", "path": "os.path",
     **dict.fromkeys(("system", "popen", "posix_spawn", "posix_spawnp", "startfile"), "process"),
 }  # fmt: skip
-_MODULES = {"os": "os", "os.path": "os.path", "posixpath": "os.path", "subprocess": "subprocess", "dotenv": "dotenv"}
+MODULES = {"posixpath": "os.path"} | {name: name for name in ("os", "os.path", "subprocess", "asyncio", "dotenv")}
 _CHANGES: dict[str, Callable[[str], str]] = {"upper": str.upper, "lower": str.lower, "strip": str.strip, "encode": str}
 _MAX_KEYS = 500
 
@@ -55,7 +55,7 @@ class Aliases:
             and node.args
         ):
             argument = node.args[0]
-            return _MODULES.get(str(argument.value)) if isinstance(argument, ast.Constant) else None
+            return MODULES.get(str(argument.value)) if isinstance(argument, ast.Constant) else None
         return None
 
     def items(self, node: ast.expr) -> list[ast.expr] | None:
@@ -139,6 +139,8 @@ class Aliases:
             return "expandvars" if part == "expandvars" else None
         if whole == "environ":
             return f"environ.{part}"
+        if whole == "asyncio":
+            return "process" if part.startswith("create_subprocess") else None
         if whole == "subprocess":
             return "process" if part[:1].islower() or part == "Popen" else None
         return None
@@ -158,11 +160,11 @@ class Aliases:
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 bound = alias.asname or alias.name.partition(".")[0]
-                self._stores[bound].append(_MODULES.get(alias.name if alias.asname else bound))
+                self._stores[bound].append(MODULES.get(alias.name if alias.asname else bound))
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 self._stores[alias.asname or alias.name].append(
-                    self._kind_of_part(_MODULES.get(node.module or ""), alias.name)
+                    self._kind_of_part(MODULES.get(node.module or ""), alias.name)
                 )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
             text = node.value if isinstance(node.value, str) else node.value.decode("utf-8", "replace")

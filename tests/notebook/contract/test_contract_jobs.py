@@ -166,6 +166,83 @@ def test_datasphere_when_it_returns_outputs_then_they_must_be_published(store, c
     assert [one.code for one in said(text + "jobs: [{name: a, notebook: a.ipynb, outputs: [result]}]")] == code
 
 
+STORE = """\
+environments: {prod: {backend: datasphere, projects: {p: bt1abcdefghijklmnopq}, settings: {output_store: 's3://b/p'}}}
+defaults: {project: p}
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "!python train.py",
+        "!papermill train.ipynb out.ipynb",
+        "%%bash\npython train.py",
+        "%%python\nimport dsjobs",
+        "#!:bash\npython train.py",
+        "import os\nos.system('python train.py')",
+        "import subprocess, sys\nsubprocess.run([sys.executable, 'train.py'], check=True)",
+        "import asyncio\nawait asyncio.create_subprocess_exec('python', 'train.py')",
+        "get_ipython().system('python train.py')",
+        "import importlib\nimportlib.import_module('dsjobs').publish(auc=1)",
+        "import importlib\nimportlib.import_module('dsjobs.publish').publish(auc=1)",
+        "__import__('dsjobs').publish(auc=1)",
+        "import dsjobs\ngetattr(dsjobs, 'publish')(auc=1)",
+        "import dsjobs.publish\ndsjobs.publish.publish(auc=1)",
+        "import dsjobs\nhand_over = dsjobs\nhand_over.publish(auc=1)",
+        "import sys\nsys.modules['dsjobs'].publish(auc=1)",
+        "def finish():\n    dsjobs.publish(auc=1)\nimport dsjobs\nfinish()",
+    ],
+)
+def test_output_when_something_unseen_may_publish_it_then_nothing_is_said(code):
+    notebook("notebooks/a.ipynb", code)
+    assert said(STORE + "jobs: [{name: a, notebook: notebooks/a.ipynb, outputs: [auc]}]") == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "!pip install catboost",
+        "%%bash\nls -la",
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', 'catboost'])",
+        "import importlib\nimportlib.import_module('numpy')",
+        "import dsjobs\ndsjobs.publish(acu=1)",
+        "import dsjobs\nprint(dsjobs.__version__)",
+    ],
+)
+def test_output_when_nothing_can_publish_it_then_that_is_an_error(code):
+    notebook("notebooks/a.ipynb", code)
+    found = said(STORE + "jobs: [{name: a, notebook: notebooks/a.ipynb, outputs: [auc]}]")
+    assert [(one.code, one.severity) for one in found] == [("DSJ408", "error")]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "with mock.patch.dict(os.environ, {'A': '1'}):\n    os.environ['A']",
+        "with mock.patch.dict('os.environ', {'A': '1'}):\n    os.environ['A']",
+        "with mock.patch.dict(os.environ, A='1'):\n    os.environ['A']",
+        "with mock.patch.dict(os.environ, values=known):\n    os.environ['A']",
+        "with patch.dict(os.environ, {'A': '1'}, clear=True):\n    os.environ['A']",
+        "@patch.dict(os.environ, {'A': '1'})\ndef f():\n    return os.environ['A']\nf()",
+        "patch.dict(os.environ, {'A': '1'}).start()\nos.environ['A']",
+        "os.environ.__setitem__('A', '1')\nos.environ['A']",
+    ],
+)
+def test_variable_when_the_notebook_sets_it_for_a_while_then_nothing_is_said(setting):
+    notebook("notebooks/a.ipynb", f"import os\nfrom unittest import mock\nfrom unittest.mock import patch\n{setting}")
+    assert said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]") == []
+
+
+def test_variable_when_the_notebook_sets_another_one_for_a_while_then_it_is_missing():
+    notebook(
+        "notebooks/a.ipynb",
+        "import os\nfrom unittest import mock\n"
+        + ("with mock.patch.dict(os.environ, {'B': '1'}):\n    os.environ['A']"),
+    )
+    assert [one.code for one in said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]")] == ["DSJ407"]
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
