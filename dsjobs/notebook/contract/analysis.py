@@ -24,6 +24,7 @@ _TOO_MUCH = (RecursionError, MemoryError, OverflowError)
 # Lines that a newer Python may understand: generics and `type` of 3.12, `except A, B` and t-strings of 3.14.
 _NEWER = re.compile(r"\s*type\s+\w|\s*(?:async\s+)?(?:def|class)\s+\w+\s*\[|\s*except\b[^(]*,|.*\b[tT][rR]?['\"]")
 
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _PROMPTS = re.compile(r"^\s*>>>", re.MULTILINE)
 """Doctest's prompts, of which each version of IPython takes away others."""
 
@@ -52,7 +53,11 @@ def _contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None) -
     gathered = Gathered()
     parsed = [one for cell in cells if (one := _parsed(cell, version, gathered)) is not None]
     trees = [one.tree for one in parsed]
-    aliases = Aliases(trees)
+    may_raise = {one.tree for one in parsed if one.cell.may_raise}
+    words = {
+        word for one in parsed for magic in one.code.magics for word in _WORD.findall(f"{magic.text}\n{magic.body}")
+    }
+    aliases = Aliases(trees, may_raise=may_raise, in_commands=words)
     add_texts(aliases, gathered)
     reads, scratch = Reads(aliases, gathered), Gathered()
     names, scratch_names = Names(gathered, trees), Names(scratch, trees)

@@ -14,7 +14,8 @@ from dsjobs.notebook.contract.aliases import MODULES, Aliases, Function
 from dsjobs.notebook.contract.flow import Flow, last_name
 from dsjobs.notebook.contract.functions import Called, Key, Made
 from dsjobs.notebook.contract.gathering import Gathered
-from dsjobs.notebook.contract.value import Finding, Need, Read
+from dsjobs.notebook.contract.questions import question
+from dsjobs.notebook.contract.value import Need, Read
 
 _ONLY_LOOK = frozenset(
     "dict print len sorted list set tuple str repr type iter isinstance id dumps pprint pformat DataFrame".split()
@@ -239,7 +240,7 @@ class Reads(Flow, ast.NodeVisitor):
     def _other_call(self, node: ast.Call) -> None:
         function = node.func
         name = last_name(function)
-        self._ask(node, name)
+        self._ask(node)
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if self._is_patch(node):
             self._patch(node)
@@ -267,19 +268,11 @@ class Reads(Flow, ast.NodeVisitor):
         values = [keyword.value for keyword in node.keywords if keyword.arg == "values"]
         self._update([*node.args[1:2], *values], [k for k in node.keywords if k.arg not in ("values", "clear")])
 
-    def _ask(self, node: ast.Call, name: str) -> None:
-        """`input()` where it surely is called: kernels that run jobs refuse it."""
-        if not self._is_certain or self._functions or name not in ("input", "getpass"):
-            return
-        is_method = isinstance(node.func, ast.Attribute)
-        if name == "input" and (is_method or self._aliases.is_bound("input")):
-            return
-        if name == "getpass" and (not self._aliases.is_bound("getpass") or self._aliases.is_defined_here("getpass")):
-            return
-        message = f"{name}() asks for an answer, and nobody can give one to a job"
-        hint = "read the value from the job's inputs: os.environ"
-        place = (self._cell, node.lineno, node.col_offset + 1)
-        self._gathered.findings.append(Finding("DSJ409", message, *place, hint))
+    def _ask(self, node: ast.Call) -> None:
+        """A call of `input` that surely happens; in a function, where that is called."""
+        found = question(node, self._cell, self._aliases) if self._is_certain else None
+        if found is not None:
+            (self._functions[-1].questions if self._functions else self._gathered.findings).append(found)
 
     def _function(self, name: str, node: Function) -> None:
         owner = self._aliases.parents.get(node)
