@@ -12,10 +12,11 @@ import click
 
 from dsjobs import __version__
 from dsjobs.cli import choosing, earlier, loading, options, saved_plans
+from dsjobs.cli.choosing import ALL, Selection
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared, with_fingerprints
-from dsjobs.cli.loading import ALL, Choice, Loaded, Planned
+from dsjobs.cli.loading import Loaded, Planned
 from dsjobs.cli.varfiles import read_variables
 from dsjobs.diagnostics import has_errors, in_order
 from dsjobs.errors import ExitCode
@@ -77,7 +78,6 @@ def command(
     with loading.no_collections():
         found = earlier.load(from_run, file, state_dir) if from_run else None
         caching = Caching(state_dir, found, no_cache)
-        choice = choosing.choice(select, exclude, found, loading.find_file(file).absolute().parent)
         loaded, planned = make(
             console,
             file,
@@ -85,7 +85,7 @@ def command(
             given=given,
             var_files=var_files,
             max_parallel=max_parallel,
-            choice=choice,
+            selection=choosing.Selection(select, exclude, found, state_dir),
             caching=caching,
         )
         plan = planned.plan
@@ -124,7 +124,7 @@ def make(
     given: Sequence[tuple[str, str]],
     max_parallel: int | None,
     var_files: Sequence[Path] = (),
-    choice: Choice = ALL,
+    selection: Selection = ALL,
     caching: Caching = NO_CACHE,
 ) -> tuple[Loaded, Planned]:
     """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs."""
@@ -137,6 +137,8 @@ def make(
     loaded = replace(loaded, sources=(*loaded.sources, *files.sources))
     if has_errors(files.diagnostics):
         raise refuse(console, files.diagnostics, loaded.sources)
+    base = loaded.path.absolute().parent
+    choice = selection.choice(spec.name, environment, base)
     planned = loading.plan(
         loaded, spec, environment, given=given, var_files=files.data, max_parallel=max_parallel, choice=choice
     )
@@ -144,8 +146,7 @@ def make(
     if planned.plan is None:
         return loaded, planned
     commit = planned.git["commit"] if planned.git else None
-    base = loaded.path.absolute().parent
-    plan = replace(planned.plan, git_commit=commit)
+    plan = replace(planned.plan, git_commit=commit, earlier=choice.against)
     if plan.secrets:
         from dsjobs.cli.secret_sources import from_base
 
