@@ -92,7 +92,6 @@ def command(
         with loading.no_collections():
             found = earlier.load(from_run, file, state_dir) if from_run else None
             caching = Caching(state_dir, found, no_cache)
-            choice = choosing.choice(select, exclude, found, loading.find_file(file).absolute().parent)
             loaded, planned = make(
                 console,
                 file,
@@ -100,7 +99,7 @@ def command(
                 given=given,
                 var_files=var_files,
                 max_parallel=max_parallel,
-                choice=choice,
+                selection=choosing.Selection(select, exclude, found, state_dir),
                 caching=caching,
                 access=access,
             )

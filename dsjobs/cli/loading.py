@@ -17,7 +17,7 @@ from dsjobs.cli.including import digest_of, gather, other_version
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.marks import MarkedMap, Source
-from dsjobs.model import Environment, Job, Plan, Reused, Spec, VariableValue
+from dsjobs.model import EarlierManifest, Environment, Job, Plan, Reused, Spec, VariableValue
 from dsjobs.plan.graph import check_graph
 from dsjobs.plan.planner import make_plan
 from dsjobs.plan.selectors import Earlier, selected_jobs
@@ -56,12 +56,13 @@ class Planned:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which jobs run: the selectors, and what is known of an earlier run. `earlier`: for the jobs of this plan in an environment,
-    what selectors ask of that run; `reused`: what the jobs that succeeded in it came to."""
+    what selectors ask of that run; `reused`: what the jobs that succeeded in it came to; `against`: its manifest."""
 
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
     earlier: Callable[[Sequence[Job], Environment], Earlier] | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
+    against: EarlierManifest | None = None
 
     def selected(self, jobs: Sequence[Job], environment: Environment) -> frozenset[str] | None:
         """The names of the jobs that run; None for all."""

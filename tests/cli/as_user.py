@@ -128,7 +128,7 @@ def write_project(folder: Path, jobs: str = LOAD + TRAIN) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "jobs.yaml").write_text(HEAD + jobs)
     notebooks = folder / "notebooks"
-    load = "import os\nrows = 3\ngreeting = 'hällo ' + os.environ['REGION']\nrun = os.environ.get('RUN')"
+    load = "import os\nrows = 3\ngreeting = 'hällo ' + os.environ['REGION']\nrun = os.environ.get('RUN', '')"
     write_notebook(notebooks / "load.ipynb", load + UPLOAD)
     score = "score = float(os.environ['ALPHA']) * int(os.environ['ROWS'])"
     write_notebook(notebooks / "train.ipynb", "import os", score + UPLOAD)
