@@ -75,7 +75,8 @@ class Backend(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def check(self, jobs: Sequence[Job]) -> list[Diagnostic]:
-        """Look at what the jobs need and report what is missing. Changes nothing and starts nothing."""
+        """Look at what the jobs need and report what is missing; of no jobs, what is wrong whatever they are. Changes nothing and
+        starts nothing."""
         ...
 
     def submit(self, submission: Submission, *, idempotency_key: str, notify: Notify) -> Operation:

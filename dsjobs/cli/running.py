@@ -247,8 +247,13 @@ def _environment_lock(state: Path, plan: Plan, run_id: str, since: float, wishes
 
 @contextmanager
 def _backend(plan: Plan, base: Path, wishes: Wishes) -> Iterator[Backend]:
+    """The plan's backend. Raises BackendError where it cannot be used, whatever the jobs are: found out later, that would be the
+    end of a job which runs."""
     backend = registry.create(plan.backend, base, plan.settings, access=wishes.access)
     try:
+        for problem in backend.check(()):
+            if problem.is_error:
+                raise BackendError(problem.message, retryable=False, hint=problem.hint)
         yield backend
     finally:
         backend.close()

@@ -444,6 +444,20 @@ def addresses_of(server):
     return [word for name in ("datasphere", "operation", "iam") for word in (f"--endpoint-{name}", server.url)]
 
 
+def leave_behind(folder, server, *flags):
+    """A run that was detached with its job in flight."""
+    server.on("GET", OPERATIONS, operation())
+    server.on("GET", OPERATIONS + ":cancel", operation())
+    around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
+    left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", *flags]
+    with started(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
+        deadline = time.monotonic() + 60
+        while not server.calls("GET", OPERATIONS) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        apply.terminate()
+        apply.communicate(timeout=60)
+
+
 def used_only_the_flags(folder, server, elsewhere):
     """Whether every call so far went where the flags say, with their token, and no file has either."""
     left = b"".join(path.read_bytes() for path in (folder / ".dsjobs").rglob("*") if path.is_file())
@@ -479,23 +493,26 @@ def test_apply_and_retry_and_reproduce_when_flags_say_where_and_as_whom_then_the
     [("resume", succeeded()), ("cancel", operation(done=True, error={"code": 1, "message": "cancelled"}))],
 )
 def test_resume_and_cancel_when_flags_say_where_and_as_whom_then_they_win(folder, server, elsewhere, command, end):
-    elsewhere.on("GET", OPERATIONS, operation())
-    elsewhere.on("GET", OPERATIONS + ":cancel", operation())
-    around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
     flags = [*addresses_of(elsewhere), "--iam-token", FLAG]
-    left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", *flags]
-    with started(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
-        deadline = time.monotonic() + 60
-        while not elsewhere.calls("GET", OPERATIONS) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        apply.terminate()
-        apply.communicate(timeout=60)
+    leave_behind(folder, elsewhere, *flags)
     elsewhere.on("GET", OPERATIONS, end)
 
     code, _, err = process(folder, command, *flags, YC_IAM_TOKEN=TOKEN)
 
     assert code == 0, err
     assert used_only_the_flags(folder, server, elsewhere)
+
+
+def test_resume_when_a_variable_is_no_address_then_nothing_is_decided_about_what_is_in_flight(folder, server, accepts):
+    leave_behind(folder, server, "--iam-token", FLAG)
+    server.on("GET", OPERATIONS, succeeded())
+
+    refused = process(folder, "resume", "--iam-token", FLAG, DSJOBS_ENDPOINT_OPERATION="no address")
+    code, _, err = process(folder, "resume", "--iam-token", FLAG)
+
+    assert refused[:2] == (4, "")
+    assert "error: DSJOBS_ENDPOINT_OPERATION: 'no address' is not the address of a service" in refused[2]
+    assert code == 0, err
 
 
 def test_apply_when_a_flag_gives_the_token_then_an_oauth_token_that_is_not_used_is_no_warning(folder, server, accepts):
