@@ -166,9 +166,7 @@ class _Routes:
         if not token:
             raise unauthenticated("sessionToken is missing")
         host = hostname(request.headers["host"])
-        address = self._service.opening.enter(
-            request.path_params["operation_id"], token, f"[{host}]" if ":" in host else host
-        )
+        address = self._service.opening.enter(request.path_params["operation_id"], token, host)
         # 303: a browser follows with GET, also after a POST. The token must not leave through Referer or a cache.
         return RedirectResponse(
             address, status_code=303, headers={"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}

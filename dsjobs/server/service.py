@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 from dsjobs.backends.protocol import Backend
 from dsjobs.model import Request
@@ -84,6 +85,7 @@ class Service:
         if found := self._replayed(new):
             return found, False
         self.projects.folder(project_id)
+        self.opening.check_reach(urlsplit(base_url).hostname or "")
         return self.store.accept(new)
 
     def find(self, operation_id: str) -> StoredOperation:
