@@ -138,7 +138,7 @@ class _Routes:
 
     async def iam_token(self, request: Request) -> Response:
         form, value = messages.token_exchange(await request.body(), strict=self._strict)
-        given = self._service.tokens.exchange(form, value, f"{_base_url(request)}/iam/v1/tokens")
+        given = self._service.tokens.exchange(form, value, _audiences(request))
         answer = {"iamToken": given.token, "expiresAt": timestamp(given.expires_at)}
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
@@ -214,6 +214,11 @@ def _cancel_methods(service: Service) -> list[str]:
 def _base_url(request: Request) -> str:
     """How this client reaches the server; the Host header has passed the gate."""
     return f"http://{request.headers['host']}"
+
+
+def _audiences(request: Request) -> tuple[str, ...]:
+    """This server's own address for IAM, as its client may write it: what comes through a proxy with TLS was https there."""
+    return tuple(f"{scheme}://{request.headers['host']}/iam/v1/tokens" for scheme in ("http", "https"))
 
 
 def _endpoint(request: Request, name: str) -> dict[str, str]:

@@ -149,7 +149,8 @@ def test_exchange_when_a_service_account_asks_then_its_token_opens_the_api(serve
     server = serve(service_accounts=(account,))
     anyone = Client(server.address, token=None)
     own = f"{server.address}/iam/v1/tokens"
-    for audience in (AUDIENCE, own):
+    behind_a_proxy = own.replace("http:", "https:")
+    for audience in (AUDIENCE, own, behind_a_proxy):
         answer = anyone.post("/iam/v1/tokens", json={"jwt": signed(private_key, aud=audience)})
         assert answer.status_code == 200, answer.text
         assert answer.headers["cache-control"] == "no-store"
