@@ -107,15 +107,15 @@ class _Routes:
         return JSONResponse(service.shown(operation))
 
     async def operation(self, request: Request) -> Response:
-        authenticate(self._service, request)
+        subject = authenticate(self._service, request)
         operation_id = request.path_params["operation_id"]
         if ":" in operation_id:
             raise ApiError(Code.NOT_FOUND, "Not Found")  # a verb that is unknown, not an operation
-        return JSONResponse(self._service.polled(operation_id), headers=self._poll_headers())
+        return JSONResponse(self._service.polled(operation_id, subject), headers=self._poll_headers())
 
     async def cancel(self, request: Request) -> Response:
-        authenticate(self._service, request)
-        operation = await asyncio.to_thread(self._service.ask_cancel, request.path_params["operation_id"])
+        subject = authenticate(self._service, request)
+        operation = await asyncio.to_thread(self._service.ask_cancel, request.path_params["operation_id"], subject)
         self._service.cancel(operation)
         return JSONResponse(self._service.shown(operation), headers=self._poll_headers())
 
