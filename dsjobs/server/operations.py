@@ -153,10 +153,11 @@ class OperationStore:
         with self._read_lock:
             return _one(self._reader, "id = ?", operation_id)
 
-    def page(self, before: int, size: int) -> list[StoredOperation]:
-        """The newest operations whose sequence number is below `before`."""
+    def page(self, before: int, size: int, *, created_by: str | None = None) -> list[StoredOperation]:
+        """The newest operations whose sequence number is below `before`, all of them or those of one subject."""
+        condition = "sequence < ? AND created_by = coalesce(?, created_by) ORDER BY sequence DESC LIMIT ?"
         with self._read_lock:
-            return _many(self._reader, "sequence < ? ORDER BY sequence DESC LIMIT ?", before, size)
+            return _many(self._reader, condition, before, created_by, size)
 
     def unfinished(self) -> list[StoredOperation]:
         """Every operation that is not done, in the order in which they were accepted."""
