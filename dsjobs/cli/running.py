@@ -248,20 +248,10 @@ def _backend(plan: Plan, base: Path, wishes: Wishes) -> Iterator[Backend]:
         backend.close()
 
 
-LOOK_BACK = 20
-"""Runs that are looked through for one that has not ended."""
-
-
 def _tell_of_unfinished(console: Console, state: Path, plan: Plan) -> None:
     """Say of earlier runs of the same environment that somebody should take them up: what they left running may go on."""
-    for number, found in enumerate(runs.newest_first(state)):
-        if number == LOOK_BACK:
-            return
-        run = found.run
-        if run is None or found.state not in ("interrupted", "detached"):
-            continue
-        if run["environment"] == plan.environment and run["name"] == plan.name:
-            console.progress(f"run {found.id} has not ended ({found.state}): `dsjobs resume {found.id}` takes it up")
+    for found in runs.unfinished(state, plan.name, plan.environment):
+        console.progress(f"run {found.id} has not ended ({found.state}): `dsjobs resume {found.id}` takes it up")
 
 
 def _show_end(console: Console, manifest: Manifest, folder: RunFolder, output: str) -> None:
@@ -269,7 +259,7 @@ def _show_end(console: Console, manifest: Manifest, folder: RunFolder, output: s
         console.answer_json(manifest)
     elif output == "text":
         console.progress("")
-        state = runs.state_of(manifest["run"])
+        state = runs.state_of(manifest["run"], folder)
         console.answer(text.table(manifest, console.status_on_stdout, state=state))
     shown = os.path.relpath(folder.manifest)
     console.progress(f"manifest: {shown if not shown.startswith('..') else folder.manifest}")

@@ -2,6 +2,9 @@
 
 The operating system holds the lock for as long as the process lives, so that of a process that died is free by itself. Who
 holds it stands in the file, for those who meet it; nobody has to believe it.
+
+A lock that is free says that nobody has it, on whatever machine. This assumes that machines which share a folder share its locks,
+as they do over NFS and SMB; a folder that was copied, or restored in another container, comes without anybody who holds them.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 ASK_AGAIN = 0.1
-"""Seconds between two looks at a lock that somebody holds."""
+"""Seconds between two looks at a lock that somebody holds, and after which one is believed: who only asks whether it is held is
+in the way for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,12 @@ def acquire(
     ticks: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Lock:
-    """Take the lock that `path` stands for; `what` is what it guards, in words. Waits up to `timeout` seconds.
+    """Take the lock that `path` stands for; `what` is what it guards, in words. Waits up to `timeout` seconds, and a moment.
 
     Raises GuardError, with the holder's name, where somebody else has it; UsageError where there can be no lock.
     """
     descriptor = _open(path)
-    deadline = ticks() + timeout
+    deadline = ticks() + max(timeout, ASK_AGAIN)
     while not _take(descriptor):
         if ticks() >= deadline:
             other = _holder(descriptor)
@@ -92,15 +96,31 @@ def acquire(
 
 
 def held_by(path: Path) -> Holder | None:
-    """Who holds the lock now, without waiting and without taking it; None where nobody does."""
+    """Who holds the lock now, without waiting and without taking it; None where nobody does, or where it cannot be asked."""
+    if not is_held(path):
+        return None
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        if _take(descriptor):
-            return None
         return _holder(descriptor) or Holder("an unknown host", 0, "an unknown time", "unknown")
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool | None:
+    """Whether somebody holds the lock now; None where it cannot be asked. Needs only to read, and hinders nobody who asks too."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        return not _take(descriptor, is_shared=True)
+    except OSError:
+        return None  # a file system that has no locks
     finally:
         os.close(descriptor)
 
@@ -114,10 +134,10 @@ def _open(path: Path) -> int:
         raise UsageError(f"{error.filename or path}: no lock can be kept here: {error.strerror}", hint=hint) from None
 
 
-def _take(descriptor: int) -> bool:
+def _take(descriptor: int, *, is_shared: bool = False) -> bool:
     try:
         if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         else:  # pragma: no cover (Windows)
             import msvcrt
 
