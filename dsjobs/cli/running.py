@@ -112,9 +112,16 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
     """
     clock = Clock(time.time, time.monotonic)
     run_id = folder.path.name
+    state = folder.path.parent.parent
     with ExitStack() as held:
+        old_request = interrupts.request(
+            folder.request
+        )  # before the lock: what comes after it is meant for this process
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
         earlier, recovered = _recovered(folder)
+        held.enter_context(_environment_lock(state, recovered.plan, run_id, clock.now(), wishes))
+        if interrupts.request(folder.request) not in (None, old_request):
+            stop = stop or interrupts.CANCELLED
         if stop is not None:
             recovered = recovered.stopped(stop)
         plan, header = recovered.plan, recovered.header
@@ -124,10 +131,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         needed = needed_by(plan, recovered.ended) if stop is None else ()
         secret_values = provided(console, plan, base, needed)
         copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
-        state = folder.path.parent.parent
-        held.enter_context(_environment_lock(state, plan, run_id, clock.now(), wishes))
         backend = held.enter_context(_backend(plan, base, wishes))
-        folder.request.unlink(missing_ok=True)
         open_jobs = len(recovered.open_attempts)
         console.progress(
             f"run {run_id} · {plan.name} in '{plan.environment}' · taken up"
@@ -136,7 +140,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         log = held.enter_context(Journal(folder.journal, existing=True))
         began = datetime.fromisoformat(header["at"]).timestamp()
         context = RunContext(run_id, began, {**header, **_here(run_id)}, folder)
-        made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
+        made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values, old_request)
         return made.run(earlier, recovered, Durations(store.last_durations(state)))
 
 
@@ -158,14 +162,16 @@ class _Made:
     copies: Sequence[Path]
     wishes: Wishes
     secret_values: SecretValues
+    old_request: interrupts.Mark | None = None
 
     def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
         console, folder, wishes = self.console, self.context.folder, self.wishes
         assert folder is not None
-        manifest = ManifestFile([folder.manifest, *self.copies], self.clock.ticks, earlier)
+        ticks = self.clock.ticks
+        manifest = ManifestFile([folder.manifest, *self.copies], ticks, earlier)
         progress = JsonLines(console) if wishes.output == "jsonl" else Progress(console, self.clock, earlier)
         came = interrupts.Interrupts()
-        requests = interrupts.Requests(folder.request, self.clock.ticks, wishes.timeout, came)
+        requests = interrupts.Requests(folder.request, ticks, wishes.timeout, came, old=self.old_request)
         executor = requests.executor = Executor(
             self.plan,
             self.backend,
