@@ -54,9 +54,10 @@ def command(
         console.answer(f"run {folder.path.name} has ended already ({status})")
         return 0
     guards.require_consent_for_run(console, folder, yes=yes)
+    from dsjobs.cli.interrupts import CANCELLED
     from dsjobs.cli.running import Wishes, take_up
 
-    ended = take_up(console, folder, wishes=Wishes(output=output, access=access), stop="dsjobs cancel")
+    ended = take_up(console, folder, wishes=Wishes(output=output, access=access), stop=CANCELLED)
     return 0 if ended.manifest["run"]["status"] == Status.CANCELLED else ended.code
 
 

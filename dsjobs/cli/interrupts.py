@@ -27,6 +27,9 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 LEAVING = 3.0
 """Seconds that an orderly leave may take after a second signal."""
 
+CANCELLED = "dsjobs cancel"
+"""Why a run was stopped, where another process has asked for its end."""
+
 LOOK = 1.0
 """Seconds between two looks for a request from another process."""
 
@@ -114,13 +117,35 @@ def _leave(number: int) -> None:
     os._exit(128 + number)
 
 
+Mark = tuple[int, int]
+
+
+def request(path: Path) -> Mark | None:
+    """What tells the request of another process that lies at `path` from one that comes later; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 class Requests:
     """A listener of the executor that watches for the end of the run's time, and for a file by which another process asks for
     the end of the run."""
 
-    def __init__(self, path: Path, ticks: Callable[[], float], timeout: float | None, came: Interrupts) -> None:
-        """`path` need not exist; `timeout`: seconds that the run may take from now on."""
+    def __init__(
+        self,
+        path: Path,
+        ticks: Callable[[], float],
+        timeout: float | None,
+        came: Interrupts,
+        *,
+        old: Mark | None = None,
+    ) -> None:
+        """`path` need not exist; `timeout`: seconds that the run may take from now on; `old`: a request that is not for this
+        process, but was for one before it. It is not removed: another could come just then, and be removed with it."""
         self._path = path
+        self._old = old
         self._ticks = ticks
         self._timeout = timeout
         self._end = None if timeout is None else ticks() + timeout
@@ -134,8 +159,8 @@ class Requests:
             return None
         self._is_watching = True
         now = self._ticks()
-        if os.path.exists(self._path):  # which is False where it cannot be known
-            self._stop("dsjobs cancel")
+        if request(self._path) not in (None, self._old):
+            self._stop(CANCELLED)
         elif self._end is not None and now >= self._end:
             self._came.is_out_of_time = True
             self._stop(f"--timeout {written(self._timeout or 0.0)}")

@@ -113,9 +113,16 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
     """
     clock = Clock(time.time, time.monotonic)
     run_id = folder.path.name
+    state = folder.path.parent.parent
     with ExitStack() as held:
+        old_request = interrupts.request(
+            folder.request
+        )  # before the lock: what comes after it is meant for this process
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
         earlier, recovered = _recovered(folder)
+        held.enter_context(_environment_lock(state, recovered.plan, run_id, clock.now(), wishes))
+        if interrupts.request(folder.request) not in (None, old_request):
+            stop = stop or interrupts.CANCELLED
         if stop is not None:
             recovered = recovered.stopped(stop)
         plan, header = recovered.plan, recovered.header
@@ -125,10 +132,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         needed = needed_by(plan, recovered.ended) if stop is None else ()
         secret_values = provided(console, plan, base, needed)
         copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
-        state = folder.path.parent.parent
-        held.enter_context(_environment_lock(state, plan, run_id, clock.now(), wishes))
         backend = held.enter_context(_backend(plan, base, wishes))
-        folder.request.unlink(missing_ok=True)
         open_jobs = len(recovered.open_attempts)
         console.progress(
             f"run {run_id} · {plan.name} in '{plan.environment}' · taken up"
@@ -137,7 +141,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         log = held.enter_context(Journal(folder.journal, existing=True))
         began = datetime.fromisoformat(header["at"]).timestamp()
         context = RunContext(run_id, began, {**header, **_here(run_id)}, folder)
-        made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
+        made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values, old_request)
         return made.run(earlier, recovered, Durations(store.last_durations(state)))
 
 
@@ -159,16 +163,18 @@ class _Made:
     copies: Sequence[Path]
     wishes: Wishes
     secret_values: SecretValues
+    old_request: interrupts.Mark | None = None
 
     def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
         console, folder, wishes = self.console, self.context.folder, self.wishes
         assert folder is not None
-        manifest = ManifestFile([folder.manifest, *self.copies], self.clock.ticks, earlier)
+        ticks = self.clock.ticks
+        manifest = ManifestFile([folder.manifest, *self.copies], ticks, earlier)
         unwritten: list[str] = []
         lines = wishes.output == "jsonl"
         progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, earlier)
         came = interrupts.Interrupts()
-        requests = interrupts.Requests(folder.request, self.clock.ticks, wishes.timeout, came)
+        requests = interrupts.Requests(folder.request, ticks, wishes.timeout, came, old=self.old_request)
         executor = requests.executor = Executor(
             self.plan,
             self.backend,
@@ -259,20 +265,10 @@ def _backend(plan: Plan, base: Path, wishes: Wishes) -> Iterator[Backend]:
         backend.close()
 
 
-LOOK_BACK = 20
-"""Runs that are looked through for one that has not ended."""
-
-
 def _tell_of_unfinished(console: Console, state: Path, plan: Plan) -> None:
     """Say of earlier runs of the same environment that somebody should take them up: what they left running may go on."""
-    for number, found in enumerate(runs.newest_first(state)):
-        if number == LOOK_BACK:
-            return
-        run = found.run
-        if run is None or found.state not in ("interrupted", "detached"):
-            continue
-        if run["environment"] == plan.environment and run["name"] == plan.name:
-            console.progress(f"run {found.id} has not ended ({found.state}): `dsjobs resume {found.id}` takes it up")
+    for found in runs.unfinished(state, plan.name, plan.environment):
+        console.progress(f"run {found.id} has not ended ({found.state}): `dsjobs resume {found.id}` takes it up")
 
 
 def _show_end(console: Console, manifest: Manifest, folder: RunFolder, output: str) -> None:
@@ -280,7 +276,7 @@ def _show_end(console: Console, manifest: Manifest, folder: RunFolder, output: s
         console.answer_json(manifest)
     elif output == "text":
         console.progress("")
-        state = runs.state_of(manifest["run"])
+        state = runs.state_of(manifest["run"], folder)
         console.answer(text.table(manifest, console.status_on_stdout, state=state))
     shown = os.path.relpath(folder.manifest)
     console.progress(f"manifest: {shown if not shown.startswith('..') else folder.manifest}")

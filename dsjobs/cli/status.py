@@ -29,6 +29,6 @@ def command(run: str, file: str | None, state_dir: Path | None, output: str, col
     if output == "json":
         console.answer_json(found.manifest)
         return 0
-    state = runs.state_of(found.manifest["run"])
+    state = runs.state_of(found.manifest["run"], found.folder)
     console.answer(text.table(found.manifest, console.status_on_stdout, state=state, arguments=found.arguments))
     return 0

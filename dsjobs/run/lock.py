@@ -3,6 +3,9 @@
 The operating system holds the lock for as long as the process lives, so that of a process that died is free by itself. Who
 holds it stands in the file, for those who meet it; nobody has to believe it. That is written once the lock is had, and taken away
 before it is given up: whoever is refused reads until it finds a process that is there.
+
+A lock that is free says that nobody has it, on whatever machine. This assumes that machines which share a folder share its locks,
+as they do over NFS and SMB; a folder that was copied, or restored in another container, comes without anybody who holds them.
 """
 
 from __future__ import annotations
@@ -92,7 +95,7 @@ def acquire(
     ticks: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Lock:
-    """Take the lock that `path` stands for; `what` is what it guards, in words. Waits up to `timeout` seconds.
+    """Take the lock that `path` stands for; `what` is what it guards, in words. Waits up to `timeout` seconds, and a moment.
 
     Raises GuardError, with the holder's name, where somebody else has it; UsageError where there can be no lock.
     """
@@ -113,16 +116,33 @@ def acquire(
 
 
 def held_by(path: Path) -> Holder | None:
-    """Who holds the lock now, without waiting and without taking it from anybody; None where nobody does."""
+    """Who holds the lock now, without waiting and without taking it from anybody; None where nobody does, or where it cannot be
+    asked."""
+    if not is_held(path):
+        return None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        if _take(descriptor, shared=True):
-            return None
         holder = _holder(descriptor)
         return holder if holder is not None and holder.may_be_there() else UNKNOWN
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool | None:
+    """Whether somebody holds the lock now; None where it cannot be asked. Needs only to read, and hinders nobody who asks too."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        return not _take(descriptor, is_shared=True)
+    except OSError:
+        return None  # a file system that has no locks
     finally:
         os.close(descriptor)
 
@@ -136,11 +156,11 @@ def _open(path: Path) -> int:
         raise UsageError(f"{error.filename or path}: no lock can be kept here: {error.strerror}", hint=hint) from None
 
 
-def _take(descriptor: int, *, shared: bool = False) -> bool:
-    """Whether it could be had. `shared`: with others who want no more than that."""
+def _take(descriptor: int, *, is_shared: bool = False) -> bool:
+    """Whether it could be had. `is_shared`: with others who want no more than that."""
     try:
         if fcntl is not None:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         else:  # pragma: no cover (Windows)
             import msvcrt
 

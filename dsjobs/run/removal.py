@@ -75,7 +75,7 @@ def remove(state: Path, runs: Iterable[ListedRun], holder: Holder) -> list[Liste
 def _moved(run: ListedRun, grave: Path, holder: Holder) -> bool:
     try:
         with acquire(run.folder.lock, holder, f"run {run.id}") if _is_unfinished(run) else nullcontext():
-            if _is_unfinished(run) and listed(run.folder).state != run.state:
+            if _is_unfinished(run) and listed(run.folder, is_ours=True).run != run.run:
                 return False  # it was taken up, and left again
             os.rename(run.folder.path, grave / run.id)
     except (GuardError, FileNotFoundError):

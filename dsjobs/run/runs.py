@@ -16,13 +16,17 @@ from typing import Any
 
 from dsjobs.errors import InvalidFileError
 from dsjobs.model import Status
-from dsjobs.run import journal, store
+from dsjobs.run import journal, lock, store
 from dsjobs.run.manifest import Fold
 from dsjobs.run.processes import is_alive
 from dsjobs.run.store import RunFolder
 
 STATES = ("running", "detached", "interrupted", "succeeded", "failed", "cancelled", "damaged")
 
+LOOK_BACK = 20
+"""Runs of an environment that are looked through for one that has not ended."""
+_MOST = 1000
+"""Runs of any environment that are looked through for that; each takes less than half a millisecond."""
 _END = 1 << 16
 """Bytes of a journal's end that are looked at: a record that ends or leaves a run is much shorter."""
 
@@ -50,28 +54,55 @@ def newest_first(state: Path) -> Iterator[ListedRun]:
         yield listed(folder)
 
 
-def listed(folder: RunFolder) -> ListedRun:
-    """How the run in `folder` stands."""
+def unfinished(state: Path, name: str, environment: str) -> Iterator[ListedRun]:
+    """Of the latest runs of `name` in an environment those that nobody goes on with, newest first: by their journals alone."""
+    left = LOOK_BACK
+    for folder in reversed(store.folders(state)[-_MOST:]):
+        run = _run_of_journal(folder.journal)
+        if run is None or (run["name"], run["environment"]) != (name, environment):
+            continue
+        if state_of(run, folder) in ("detached", "interrupted"):
+            yield ListedRun(folder, state_of(run, folder), run)
+        left -= 1
+        if not left:
+            return
+
+
+def listed(folder: RunFolder, *, is_ours: bool = False) -> ListedRun:
+    """How the run in `folder` stands. `is_ours`: its lock is the caller's, who does not go on with it."""
+
+    def standing(run: Mapping[str, Any]) -> str:
+        return _said(run) or ("running" if not is_ours and _goes_on(run, folder) else "interrupted")
+
     head = _head(folder.manifest)
-    if head is not None and state_of(head["run"]) != "interrupted":
-        return ListedRun(folder, state_of(head["run"]), head["run"], head["counts"])
+    state = standing(head["run"]) if head is not None else None
+    if head is not None and state is not None and state != "interrupted":
+        return ListedRun(folder, state, head["run"], head["counts"])
     run = _run_of_journal(folder.journal)
-    if head is not None and (run is None or state_of(run) in ("running", "interrupted")):
+    if head is not None and (run is None or _said(run) is None):
         return ListedRun(folder, "interrupted", head["run"], head["counts"])
-    return ListedRun(folder, state_of(run), run) if run is not None else ListedRun(folder, "damaged")
+    return ListedRun(folder, standing(run), run) if run is not None else ListedRun(folder, "damaged")
 
 
-def state_of(run: Mapping[str, Any]) -> str:
-    """The status of a manifest's `run`. One that has not ended is `running`, `detached`, or, its process gone, `interrupted`."""
+def state_of(run: Mapping[str, Any], folder: RunFolder | None) -> str:
+    """The status of a manifest's `run`. One that has not ended is `running`, `detached`, or `interrupted`, where nobody goes on
+    with it. `folder`: the run's, None for a manifest alone."""
+    return _said(run) or ("running" if _goes_on(run, folder) else "interrupted")
+
+
+def _said(run: Mapping[str, Any]) -> str | None:
+    """How a run stands that has ended or was left; None for another."""
     if run["status"] != Status.RUNNING:
         return str(run["status"])
-    if run["detached_at"] is not None:
-        return "detached"
-    return "running" if may_go_on(run) else "interrupted"
+    return "detached" if run["detached_at"] is not None else None
 
 
-def may_go_on(run: Mapping[str, Any]) -> bool:
-    """Whether the process of a run that has not ended is still there; of another machine's, nothing is known."""
+def _goes_on(run: Mapping[str, Any], folder: RunFolder | None) -> bool:
+    """Whether somebody has the lock of a run. Where that cannot be asked, whether its process is there; of one of another machine
+    nothing is known, and so it may be."""
+    is_held = lock.is_held(folder.lock) if folder is not None else None
+    if is_held is not None:
+        return is_held
     since = [run["started_at"], *run["resumed_at"]][-1]
     return bool(run["host"] != socket.gethostname()) or is_alive(run["pid"], since)
 

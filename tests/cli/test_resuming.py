@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from as_user import run, statuses, write_project
+from as_user import LOAD, TIMEOUT, command, environment, run, statuses, until, write_project
 
-from dsjobs.run import journal
+from dsjobs.run import journal, lock
+from dsjobs.run.lock import Holder
 from dsjobs.run.manifest import fold
 
 TWO = """\
@@ -22,6 +25,7 @@ def cut(project: Path, *, after: str) -> Path:
     kinds = [record["record"] for record in journal.read(path)]
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[: kinds.index(after) + 1]))
+    (path.parent / "manifest.json").unlink()
     return path
 
 
@@ -38,3 +42,32 @@ def test_resume_when_the_run_was_to_fail_fast_then_it_does(tmp_path):
         manifest = manifest_of(path)
         assert statuses(manifest) == {"broken": "failed", "other": "skipped"}
         assert manifest["run"]["stopped"] == "'broken' failed (fail-fast)"
+
+
+def test_cancel_when_the_run_is_taken_up_and_waits_for_another_then_nothing_of_it_starts(tmp_path):
+    project = write_project(tmp_path / "project", LOAD)
+    assert run("apply", "-q", cwd=project).code == 0
+    path = cut(project, after="job_planned")
+    (path.parent / "cancel").touch()  # was meant for the process that is gone
+    locks = project / ".dsjobs" / "locks" / "jobs.yaml.local.lock"
+    with lock.acquire(locks, Holder("here", os.getpid(), "2026-11-22T14:10:03Z", "another"), "it"):
+        process = subprocess.Popen(
+            command("resume", "--lock-timeout", "60s"), cwd=project, env=environment(), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        until(lambda: lock.is_held(path.parent / "lock"), "its start")
+        asked = run("cancel", cwd=project)
+        assert (asked.code, f"process {process.pid}" in asked.out) == (0, True)
+    out, _ = process.communicate(timeout=TIMEOUT)
+    manifest = manifest_of(path)
+    assert (process.returncode, manifest["run"]["stopped"]) == (1, "dsjobs cancel"), out
+    assert statuses(manifest) == {"load": "skipped"}
+
+
+def test_resume_when_the_process_was_asked_to_end_and_died_before_then_the_run_goes_on(tmp_path):
+    project = write_project(tmp_path / "project", LOAD)
+    assert run("apply", "-q", cwd=project).code == 0
+    path = cut(project, after="job_planned")
+    (path.parent / "cancel").touch()
+    assert run("resume", "-q", cwd=project).code == 0
+    assert statuses(manifest_of(path)) == {"load": "succeeded"}

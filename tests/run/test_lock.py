@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from dsjobs.errors import GuardError, UsageError
-from dsjobs.run.lock import UNKNOWN, Holder, acquire, held_by
+from dsjobs.run.lock import UNKNOWN, Holder, acquire, held_by, is_held
 from dsjobs.run.records import moment
 
 HOLD = """
@@ -102,6 +102,31 @@ def test_acquire_when_the_time_is_over_then_it_gives_up(tmp_path, other):
     with pytest.raises(GuardError):
         acquire(tmp_path / "locks" / "lock", ME, "it", timeout=5, ticks=lambda: next(clock), sleep=lambda seconds: None)
     assert next(clock) <= 8
+
+
+def test_acquire_when_somebody_only_asks_whether_it_is_held_then_it_has_it_a_moment_later(tmp_path):
+    path = tmp_path / "lock"
+    path.touch()
+    asking = os.open(path, os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    acquire(path, ME, "the thing", sleep=lambda seconds: os.close(asking)).release()
+
+
+def test_is_held_when_asked_then_needs_no_more_than_to_read(tmp_path, other):
+    path = tmp_path / "locks" / "lock"
+    path.chmod(0o444)
+    asking = os.open(path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    assert is_held(path) is True
+    other.kill()
+    other.wait()
+    fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)  # another one who asks
+    assert is_held(path) is False
+    os.close(asking)
+    path.unlink()
+    assert is_held(path) is False
+    assert is_held(tmp_path / ("x" * 300)) is None
 
 
 def test_acquire_when_there_can_be_no_file_then_says_where(tmp_path):

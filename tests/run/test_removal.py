@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from written_runs import LATER, PLANNED, all_records, gone, write
 from dsjobs.errors import UsageError
 from dsjobs.run import lock, records, removal, runs
 from dsjobs.run.lock import Holder
+from dsjobs.run.store import RunFolder
 
 ME = Holder("here", os.getpid(), "2027-01-15T08:00:00.000000Z", "clean")
 
@@ -21,17 +23,18 @@ def ids(found):
 
 
 @pytest.fixture
-def state(tmp_path) -> Path:
+def state(tmp_path) -> Iterator[Path]:
     """Runs, oldest first: two that ended, one interrupted, one detached, one that goes on, one that ended."""
     lasting = [("1", -1), ("2", -1), ("3", PLANNED + 1), ("4", PLANNED + 1), ("5", PLANNED + 1), ("6", -1)]
     for number, (name, upto) in enumerate(lasting):
-        every = all_records(name, at=LATER + number * 100, pid=gone() if name in "34" else None)
+        every = all_records(name, at=LATER + number * 100, pid=gone())
         every = every[:upto] if upto > 0 else every
         if name == "4":
             every.append(records.run_detached(LATER + 1, "SIGINT"))
         folder = write(tmp_path, every, every)
         os.utime(folder.journal, (LATER + number * 100,) * 2)
-    return tmp_path
+    with lock.acquire(RunFolder(tmp_path / "runs" / "5").lock, ME, "run 5"):
+        yield tmp_path
 
 
 def choose(state, **rule):
@@ -138,3 +141,15 @@ def test_size_when_a_run_has_files_then_is_what_they_take_up(state):
     (run.folder.path / "notebooks").mkdir()
     run.folder.notebook("a").write_bytes(os.urandom(100_000))
     assert removal.size_bytes(run.folder) - before >= 100_000
+
+
+def test_removal_when_an_unfinished_run_was_taken_up_and_left_meanwhile_then_it_stays(state):
+    chosen = [run for run in choose(state, with_unfinished=True).removed if run.id == "4"]
+    folder = chosen[0].folder
+    shutil.rmtree(folder.path)
+    resumed = records.run_resumed(LATER + 2, {"host": "there", "pid": 1, "tool_version": "0.1.0"})
+    detached = [records.run_detached(LATER + at, "SIGINT") for at in (1, 3)]
+    every = [*all_records("4")[: PLANNED + 1], detached[0], resumed, detached[1]]
+    write(state, every, every)
+    assert removal.remove(state, chosen, ME) == []
+    assert folder.journal.is_file()
