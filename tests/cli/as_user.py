@@ -112,6 +112,13 @@ SLEEP = """\
   - {name: never, needs: [sleep], notebook: train.ipynb, inputs: {ROWS: 1, ALPHA: 1}}
 """
 
+GATE = """\
+import pathlib, time
+pathlib.Path('started').touch()
+while not pathlib.Path('open').exists():
+    time.sleep(0.05)
+"""
+"""The cell of a notebook that runs until it is let go."""
 
 UPLOAD = "\nurl = os.environ.get('DSJOBS_OUTPUTS_URL')  # where the outputs would go, if there were a store"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from as_user import (
+    GATE,
     SLEEP,
     TIMEOUT,
     command,
@@ -28,12 +29,6 @@ from dsjobs.run import journal
 from dsjobs.run.manifest import fold
 
 QUESTION = "stop the run: [w]ait for what is running, [c]ancel it, or [d]etach and leave it running? [c] "
-GATE = """\
-import pathlib, time
-pathlib.Path('started').touch()
-while not pathlib.Path('open').exists():
-    time.sleep(0.05)
-"""
 IN_BACKGROUND = 'set -m; "$@" & echo $! > process; wait $!'
 CANCELLED = {"sleep": "cancelled", "never": "skipped"}
 

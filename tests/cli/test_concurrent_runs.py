@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from as_user import (
+    GATE,
     LOAD,
     SLEEP,
     TIMEOUT,
@@ -20,10 +22,12 @@ from as_user import (
     run,
     statuses,
     until,
+    write_notebook,
     write_project,
 )
 
 from dsjobs.run import journal
+from dsjobs.run.manifest import fold
 
 
 @pytest.fixture
@@ -122,9 +126,24 @@ def test_on_interrupt_when_it_is_detach_then_the_run_can_be_taken_up(sleeping):
     assert kinds(journal.read(path))[-1] == "run_detached"
 
 
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory) -> Path:
+    """A project whose earlier run was killed, so that its name still stands in the locks. Not to be changed."""
+    project = write_project(tmp_path_factory.mktemp("left") / "project", SLEEP % "gate")
+    write_notebook(project / "notebooks" / "gate.ipynb", GATE)
+    started = project / "notebooks" / "started"
+    with subprocess.Popen(command("apply", "-q"), cwd=project, env=environment()) as process:
+        until(started.exists, "the notebook's start")
+        process.kill()
+    started.unlink()
+    return project
+
+
 @pytest.mark.parametrize("number", range(int(os.environ.get("DSJOBS_TEST_PAIRS", "3"))))
-def test_apply_when_two_start_at_once_then_one_runs_and_the_other_names_it(tmp_path, number):
-    project = write_project(tmp_path / "project", LOAD + TRAIN)
+def test_apply_when_two_start_at_once_then_one_runs_and_the_other_names_it(tmp_path, left_behind, number):
+    project = tmp_path / "project"
+    shutil.copytree(left_behind, project)
+    earlier = run_id(project)
     pair = [
         subprocess.Popen(
             command("apply", "-q"), cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -132,16 +151,20 @@ def test_apply_when_two_start_at_once_then_one_runs_and_the_other_names_it(tmp_p
         )
         for _ in range(2)
     ]  # fmt: skip
-    ended = [(process.communicate(timeout=TIMEOUT), process.returncode) for process in pair]
-    codes = sorted(code for _, code in ended)
-    assert codes in ([0, 6], [0, 0]), ended
-    for (_, err), code in ended:
-        if code == 6:
-            assert f"is locked by run {run_id(project)}" in err or "is locked by another process" in err
-    runs = list((project / ".dsjobs" / "runs").iterdir())
-    assert len(runs) == codes.count(0)
-    for folder in runs:
-        assert kinds(journal.read(folder / "journal.jsonl"))[-1] == "run_finished"
+    try:
+        until(lambda: any(process.poll() is not None for process in pair), "the end of one of them", deadline=TIMEOUT)
+        (project / "notebooks" / "open").touch()
+        ended = [(process.communicate(timeout=TIMEOUT)[1], process.wait(), process.pid) for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+    (winner, *_), (loser, *_) = sorted(ended, key=lambda one: one[1]), sorted(ended, key=lambda one: -one[1])
+    assert (winner[1], loser[1]) == (0, 6), ended
+    (folder,) = [folder for folder in (project / ".dsjobs" / "runs").iterdir() if folder.name != earlier]
+    assert f"jobs.yaml is locked by run {folder.name} (process {winner[2]} on " in loser[0]
+    manifest = fold(journal.read(folder / "journal.jsonl"))
+    assert statuses(manifest) == {"sleep": "succeeded", "never": "succeeded"}
+    assert manifest == json.loads((folder / "manifest.json").read_bytes())
 
 
 def run_id(project: Path) -> str:
