@@ -182,6 +182,24 @@ def test_manifest_when_writing_costs_nothing_then_each_turn_is_written(tmp_path)
         assert json.loads(path.read_bytes()) == fold(done)
 
 
+def test_manifest_when_a_file_cannot_be_written_then_the_others_are_and_it_is_tried_again(tmp_path):
+    path, copy = tmp_path / "manifest.json", tmp_path / "gone" / "manifest.json"
+    said: list[str] = []
+    file = ManifestFile([copy, path], lambda: 0.0, remark=said.append)
+    first, second, *rest = recorded(tmp_path, 3)
+    for turn in (first, second):
+        file(turn)
+    assert json.loads(path.read_bytes()) == fold([*first, *second])
+    message = f"{copy}: the manifest cannot be written: No such file or directory"
+    assert file.unwritten == [message]
+    assert said == [f"{message}; it is tried again when something changes"]
+    copy.parent.mkdir()
+    for turn in rest:
+        file(turn)
+    assert file.unwritten == [] and len(said) == 1
+    assert copy.read_bytes() == path.read_bytes()
+
+
 def test_text_when_a_manifest_is_made_at_once_then_is_the_file(tmp_path):
     file = ManifestFile([tmp_path / "manifest.json"], lambda: 0.0)
     for turn in recorded(tmp_path, 5):

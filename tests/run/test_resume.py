@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from memory_backend import MemoryBackend, Script
 from runs import Running, leaping_clock, make_plan
+from undisturbed import without_times
 
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.model import Failure, Plan, Retry, Status
@@ -93,19 +94,6 @@ def manifest_of(folder: Path) -> Manifest:
     for record in journal.read(folder / "journal.jsonl"):
         state.apply(record)
     return state.as_json()
-
-
-def without_times(manifest: Manifest) -> dict[str, Any]:
-    """What must be the same in a run that was disturbed: everything but times, operation IDs and how often it was taken up."""
-    dropped = {"started_at", "finished_at", "duration", "submitted_at", "retry_at", "operation_id", "digest",
-               "journal_records", "resumed_at", "pid", "host"}  # fmt: skip
-
-    def kept(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: kept(inner) for key, inner in value.items() if key not in dropped}
-        return [kept(inner) for inner in value] if isinstance(value, list) else value
-
-    return {**kept(manifest), "jobs": sorted(kept(manifest["jobs"]), key=lambda job: job["name"])}
 
 
 def undisturbed(folder: Path, *, survives: bool) -> tuple[Manifest, int]:
