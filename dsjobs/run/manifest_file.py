@@ -17,6 +17,9 @@ from dsjobs.run.manifest import Fold, digest, encode
 SHARE = 0.05
 """How much of the run's time writing the manifest may take."""
 
+_LAST = ("run_finished", "run_detached")
+"""Records after which nobody here goes on."""
+
 
 class ManifestFile:
     """A listener of the executor that keeps the manifest in one file, or in several."""
@@ -50,7 +53,7 @@ class ManifestFile:
             self._note(record)
         if not records and not self._behind:
             return None
-        is_last = bool(records) and records[-1]["record"] == "run_finished"
+        is_last = bool(records) and records[-1]["record"] in _LAST
         left = self._not_before - self._ticks()
         if left > 0 and not is_last:
             waiting, self._behind = self._behind, True

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from held_schemas import problems_of
 from memory_backend import MemoryBackend, Script
-from runs import Running, frozen_clock, leaping_clock, make_plan
+from runs import STARTED_AT, Running, frozen_clock, leaping_clock, make_plan
 
 from dsjobs.model import Failure, Status
-from dsjobs.run import journal
+from dsjobs.run import journal, records
 from dsjobs.run.manifest import fold
 from dsjobs.run.manifest_file import SHARE, ManifestFile, text
 
@@ -170,6 +170,16 @@ def test_manifest_when_nothing_more_happens_then_the_last_change_is_still_writte
     assert json.loads(path.read_bytes()) == fold([*first, *second])
     assert file(()) is None
     assert file.writes == 2
+
+
+def test_manifest_when_the_run_is_left_then_it_is_written_at_once(tmp_path):
+    path = tmp_path / "manifest.json"
+    first, second, *_ = recorded(tmp_path, 3)
+    left = records.run_detached(STARTED_AT, "SIGINT")
+    file = SlowFile([path], Time(cost=1.0))
+    file(first)
+    assert file([*second, left]) is None
+    assert json.loads(path.read_bytes()) == fold([*first, *second, left])
 
 
 def test_manifest_when_writing_costs_nothing_then_each_turn_is_written(tmp_path):
