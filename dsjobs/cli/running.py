@@ -168,8 +168,8 @@ class _Made:
     def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
         console, folder, wishes = self.console, self.context.folder, self.wishes
         assert folder is not None
-        ticks = self.clock.ticks
-        manifest = ManifestFile([folder.manifest, *self.copies], ticks, earlier)
+        ticks, files = self.clock.ticks, [folder.manifest, *self.copies]
+        manifest = ManifestFile(files, ticks, earlier, remark=console.progress)
         unwritten: list[str] = []
         lines = wishes.output == "jsonl"
         progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, earlier)
@@ -204,7 +204,7 @@ class _Made:
         ended = manifest.fold.as_json()
         _show_end(console, ended, folder, wishes.output)
         code = _left(console, executor.denied, folder) if executor.denied is not None else _exit_code(status, came)
-        for problem in unwritten:
+        for problem in (*manifest.unwritten, *unwritten):
             console.error(problem, f"the journal has everything: `dsjobs status {folder.path.name} -o json`")
             code = code or ExitCode.BACKEND
         return Ended(code, folder, ended)

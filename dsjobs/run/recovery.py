@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dsjobs.errors import UsageError
-from dsjobs.model import Failure, Plan, Request, Status
+from dsjobs.model import ExecutedNotebook, Failure, KernelStart, OutputWarning, Plan, Request, Status
 from dsjobs.plan.saved import from_json
 from dsjobs.run.events import Past, StopRequested
 from dsjobs.run.manifest import Fold
@@ -107,11 +107,14 @@ def _open_attempt(job: Mapping[str, Any]) -> OpenAttempt:
 
 
 def _failed_attempt(job: Mapping[str, Any]) -> tuple[int, Outcome]:
-    attempt = job["attempts"][-1]
+    attempt, notebook, start = job["attempts"][-1], job["notebook"], job["kernel_start"]
     outcome = Outcome(
         Status.FAILED,
         Failure.from_json(attempt["failure"]),
         job["outputs"],
+        ExecutedNotebook(notebook["path"], notebook["code_digest"]) if notebook else None,
+        kernel_start=KernelStart(start["way"], start["reason"]) if start else None,
+        warnings=tuple(OutputWarning(warning["output"], warning["message"]) for warning in job["warnings"]),
         started_at=_seconds(attempt["started_at"]) if attempt["started_at"] else None,
         finished_at=_seconds(attempt["finished_at"]) if attempt["finished_at"] else None,
     )

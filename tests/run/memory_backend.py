@@ -14,7 +14,7 @@ from typing import Any, Literal
 from dsjobs.backends.protocol import Capabilities, Notify, Submission
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.errors import BackendError
-from dsjobs.model import ExecutedNotebook, Failure, Job, Operation
+from dsjobs.model import ExecutedNotebook, Failure, Job, KernelStart, Operation
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Script:
 
     outputs: Mapping[str, Any] | None = field(default_factory=dict)
     failure: Failure | None = None
+    kernel_start: KernelStart | None = None
     is_cancelled: bool = False
     looks: int | None = 0
     notify: Literal["early", "thread"] | None = None
@@ -194,6 +195,7 @@ class MemoryBackend:
                 cancelled=script.is_cancelled,
                 outputs=script.outputs,
                 executed=ExecutedNotebook(None, None),
+                kernel_start=script.kernel_start,
             )
 
 
