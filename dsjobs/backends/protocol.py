@@ -46,7 +46,9 @@ class Capabilities:
 class Submission:
     """One attempt of a job, ready to go: the request, and where its executed notebook belongs (None: nowhere). `notes`: a
     folder of the run in which a backend whose operations end with its process may keep what a later one must know. `secrets`:
-    the inputs whose values stand nowhere else; whatever a backend writes to a disk goes through `redactor` first."""
+    the inputs whose values stand nowhere else; whatever a backend writes to a disk goes through `redactor` first.
+    `submitted_at`: when the attempt was submitted for the first time, seconds since the epoch as the journal keeps them: a submit
+    that is repeated, by whichever process, has to be the same request, and is told the same time."""
 
     job: str
     attempt: int
@@ -55,6 +57,7 @@ class Submission:
     notes: Path | None = None
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
+    submitted_at: float = 0.0
 
     def variables(self) -> dict[str, str]:
         """Every input as it is handed over, secrets with their values."""

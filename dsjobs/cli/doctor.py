@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -200,7 +201,7 @@ def _store(parsed: Any) -> Iterator[Line]:
         yield Line("output store", "store", "missing", text, "`settings: {output_store: s3://bucket/prefix}`")
         return
     try:
-        found.address("probe")
+        found.address("probe", time.time())
         found.read("probe", 1)
     except (BackendError, store.TooLargeError) as error:
         yield Line("output store", "store", "failed", str(error), getattr(error, "hint", None))

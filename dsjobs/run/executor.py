@@ -258,6 +258,7 @@ class Executor:
             flight = Flight(attempt.job, attempt.number, attempt.request, attempt.key, self._clock.ticks())
             flight.accepted = self._clock.ticks() - max(0.0, waited)
             flight.cancelling = attempt.cancelling
+            flight.submitted_at = attempt.submitted_at
             self._dispatch.add(flight)
             if attempt.operation_id is not None and self._backend.capabilities.survives:
                 self._dispatch.accept(flight, Operation(attempt.operation_id))
@@ -289,9 +290,11 @@ class Executor:
             failure = redacted_failure(request, self._redactor)
             return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, failure), turn)]
         key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
+        submitting = records.job_submitting(self._clock.now(), action.job, action.attempt, key, request)
         flight = Flight(action.job, action.attempt, request, key, self._clock.ticks())
+        flight.submitted_at = records.seconds(submitting["at"])
         self._dispatch.add(flight)
-        turn.records.append(records.job_submitting(self._clock.now(), action.job, action.attempt, key, request))
+        turn.records.append(submitting)
         turn.actions.append(lambda: self._dispatch.submit(flight))
         return []
 

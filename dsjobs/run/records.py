@@ -26,6 +26,11 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+def seconds(moment: str) -> float:
+    """Seconds since the epoch of a time as `moment` writes it."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
 def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
     """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`, `folder`, `parent_run`, and
     `fail_fast` where that was asked for."""

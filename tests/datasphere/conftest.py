@@ -16,6 +16,7 @@ from dsjobs.backends.datasphere.transport import Timeouts
 from dsjobs.backends.protocol import Submission
 from dsjobs.model import Request
 
+SUBMITTED_AT = 1_800_000_000.123456
 QUICK = Timeouts(connect=2.0, read=2.0)
 
 
@@ -94,7 +95,7 @@ def submission(name: str = "train.ipynb", **fields) -> Submission:
     fields.setdefault("project", "bt1abcdefghijklmnopq")
     if "cell" not in fields:
         fields.setdefault("notebook", name)
-    return Submission("train", 1, Request(**fields))
+    return Submission("train", 1, Request(**fields), submitted_at=SUBMITTED_AT)
 
 
 @pytest.fixture(name="submission")

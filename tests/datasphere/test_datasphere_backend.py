@@ -436,6 +436,21 @@ def test_submit_when_the_key_is_another_then_so_is_the_address(stored, submissio
     assert addresses[0] != addresses[1] == addresses[2]
 
 
+def test_submit_when_another_process_repeats_it_then_it_is_the_same_request(server, backend, submission):
+    server.on("POST", EXECUTE, operation())
+    server.on("PUT", ".*", Reply(200))
+    environ = {"YC_IAM_TOKEN": TOKEN, "AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "very-secret"}
+    place = {"output_store": "s3://bucket/runs", "output_store_endpoint": server.url}
+
+    for _ in range(2):
+        submit(backend(environ, **place), submission, output_variable_names=("auc",))
+
+    first, second = server.calls("POST", EXECUTE)
+    assert first.body == second.body
+    # Signed for the moment of the first submit: neither process knows what time it is.
+    assert "X-Amz-Date=20270115T080000Z" in first.json["inputVariables"]["DSJOBS_OUTPUTS_URL"]
+
+
 def test_submit_when_the_store_cannot_be_made_then_nothing_is_sent(server, backend, submission, tmp_path):
     (tmp_path / "file").touch()
 

@@ -8,10 +8,12 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import requests
 from loopback import (
     EXECUTE,
     OPERATION,
@@ -25,6 +27,7 @@ from loopback import (
     succeeded,
 )
 from processes import started
+from s3_server import BUCKET, KEYS, s3_server
 
 from dsjobs import cli
 from dsjobs.backends.datasphere import opening
@@ -89,6 +92,13 @@ jobs: [{{name: a, project: x, notebook: a.ipynb}}]
 """
     )
     return tmp_path
+
+
+def until(is_so):
+    """Wait for something in another process, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def opening_reply(status=None, *, done=False, **fields):
@@ -417,6 +427,49 @@ def test_apply_when_a_job_runs_on_the_service_then_it_succeeds_and_no_secret_is_
     assert b"DSJOBS_OUTPUTS_URL" not in left
     assert TOKEN.encode() not in left + out.encode() + err.encode()
     assert os.path.exists(folder / "outputs")
+
+
+def test_resume_when_dsjobs_was_killed_before_it_had_an_answer_then_it_sends_the_same_request(folder, server):
+    """The service has accepted the job, and the journal knows of nothing but the intent: the same key must not come again with
+    another body. A part of the body is the signed address of a bucket."""
+    never = threading.Event()
+
+    def execute(asked):
+        address = asked.json["inputVariables"]["DSJOBS_OUTPUTS_URL"]
+        assert requests.put(address, b'{"auc": 0.75}', timeout=60).status_code == 200
+        return operation(metadata={"projectId": PROJECT, "notebookId": "a.ipynb"})
+
+    server.on("POST", EXECUTE, Reply(wait=never, reset=True), execute)
+    server.on("GET", OPERATIONS, succeeded())
+    with s3_server() as store:
+        place = f"output_store: 's3://{BUCKET}/killed', output_store_endpoint: '{store}'"
+        text = (folder / "jobs.yaml").read_text().replace("settings: {", f"settings: {{{place}, ")
+        text = text.replace(
+            "project: x, notebook: a.ipynb",
+            "project: analytics, notebook: a.ipynb, outputs: [auc], inputs: {Z: 1, R: '{{ run.id }}', A: x}",
+        )
+        (folder / "jobs.yaml").write_text(text)
+        around = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "PYTHONPATH": str(REPOSITORY),
+            "YC_IAM_TOKEN": TOKEN,
+            **KEYS,
+        }
+        with started([sys.executable, "-m", "dsjobs", "apply", "-e", "prod"], cwd=folder, env=around) as apply:
+            until(lambda: server.calls("POST", EXECUTE))
+            apply.kill()
+        killed_at = int(time.time())
+        until(lambda: int(time.time()) > killed_at)  # what is signed now has another date
+
+        code, out, err = process(folder, "resume", "-o", "json", YC_IAM_TOKEN=TOKEN, **KEYS)
+
+    never.set()
+    assert code == 0, err
+    assert json.loads(out)["jobs"][0]["outputs"] == {"auc": 0.75}
+    first, second = server.calls("POST", EXECUTE)
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.body == second.body
 
 
 # --- --iam-token, --profile, --endpoint, --endpoint-SERVICE ---

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from memory_backend import MemoryBackend, Script
-from runs import Running, leaping_clock, make_plan
+from runs import STARTED_AT, Running, leaping_clock, make_plan
 from undisturbed import without_times
 
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.model import Failure, KernelStart, Plan, Retry, Status
 from dsjobs.plan.saved import from_json
 from dsjobs.run import journal
+from dsjobs.run.flights import Clock
 from dsjobs.run.journal import Journal
 from dsjobs.run.manifest import Fold, Manifest
 from dsjobs.run.recovery import Recovered, recover
@@ -163,6 +164,20 @@ def test_resume_when_each_process_dies_after_three_records_then_it_still_comes_t
         deaths += 1
         assert deaths < 100
     assert without_times(manifest_of(folder)) == without_times(whole)
+
+
+def test_resume_when_a_submit_is_repeated_then_it_is_the_same_submission(tmp_path):
+    """Also the moment of the first one, of which a journal keeps microseconds: what is signed for it must come out the same."""
+    service = MemoryBackend({"a": Script(looks=1)})
+    clock = Clock(lambda: STARTED_AT + 0.1234567, lambda: 0.0)
+    log = DyingLog(tmp_path / "journal.jsonl", after=1 + 1 + 2)
+    with pytest.raises(DiedError):
+        Running(make_plan({"a": []}), service, tmp_path, clock=clock, log=log).start().result()
+    first = service.submissions["a"]
+    assert again(tmp_path, service) is Status.SUCCEEDED
+    assert len(service.submits) == 2 and len(set(service.submits)) == 1
+    assert service.submissions["a"] == first
+    assert first.submitted_at == pytest.approx(STARTED_AT + 0.123457, abs=1e-6)
 
 
 def test_resume_when_the_run_died_before_its_plan_was_whole_then_says_that_it_never_began(tmp_path):

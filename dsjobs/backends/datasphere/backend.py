@@ -66,7 +66,6 @@ class DataSphereBackend:
         self._lock = threading.Lock()
         self._connected: Connection | None = None
         self._flights: dict[str, _Flight] = {}
-        self._addresses: dict[str, str] = {}
         self._ended: dict[str, Operation] = {}
         self._asked_to_end: set[str] = set()
 
@@ -94,7 +93,7 @@ class DataSphereBackend:
         expected = self._expected(idempotency_key, request.output_variable_names)
         raw = connection.api.execute(
             request,
-            {**submission.variables(), **self._address(expected)},
+            {**submission.variables(), **self._address(expected, submission.submitted_at)},
             key=idempotency_key,
             redactor=submission.redactor,
         )
@@ -160,15 +159,12 @@ class DataSphereBackend:
     def _expected(self, key: str, names: tuple[str, ...]) -> Expected | None:
         return Expected(key, names) if self._store is not None and names else None
 
-    def _address(self, expected: Expected | None) -> dict[str, str]:
-        """The extra input of an attempt that has outputs. The same key always gets the same one in this process: a
-        repeated request has to be the same request."""
+    def _address(self, expected: Expected | None, submitted_at: float) -> dict[str, str]:
+        """The extra input of an attempt that has outputs. A repeated request has to be the same request: nothing in it may
+        come from the time of day."""
         if self._store is None or expected is None:
             return {}
-        address = self._addresses.get(expected.key)
-        if address is None:
-            address = self._addresses.setdefault(expected.key, self._store.address(expected.object_name))
-        return {store.VARIABLE: address}
+        return {store.VARIABLE: self._store.address(expected.object_name, submitted_at)}
 
     def _remember(self, operation_id: str, expected: Expected | None) -> None:
         with self._lock:
@@ -190,7 +186,6 @@ class DataSphereBackend:
             return operation
         operation = self._with_outputs(self._as_asked(operation))
         self._ended[operation.id] = operation
-        self._forget_address(operation.id)
         return operation
 
     def _as_asked(self, operation: Operation) -> Operation:
@@ -214,11 +209,6 @@ class DataSphereBackend:
         if isinstance(found, Failure):
             return replace(operation, failure=found)
         return replace(operation, outputs=found)
-
-    def _forget_address(self, operation_id: str) -> None:
-        flight = self._flights.get(operation_id)
-        if flight is not None and flight.expected is not None:
-            self._addresses.pop(flight.expected.key, None)
 
     def _is_forgiven(self, operation_id: str, error: ServiceError) -> bool:
         """Whether NOT_FOUND only means that the operation is new. Of operations from elsewhere nothing is known."""
