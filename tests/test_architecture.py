@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 PURE = (
     "marks", "diagnostics", "errors", "model", "secrets", "secretforms", "redaction", "spec", "plan", "reports",
-    "run.scheduler", "run.manifest", "run.records", "run.outcome", "run.requests", "run.events", "run.conditions", "run.pools",
+    "run.scheduler", "run.manifest", "run.records", "run.outcome", "run.requests", "run.events", "run.pools",
     "run.rules", "run.retries", "run.recovery",
 )  # fmt: skip
 IMPURE_MODULES = frozenset(

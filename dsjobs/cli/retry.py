@@ -61,8 +61,9 @@ def command(
 ) -> int:
     """Run again what failed, was lost, skipped or cancelled in RUN (the latest by default), and whatever needs it.
 
-    What succeeded keeps its outputs and does not run. The job file and the notebooks are those of now, the environment is that of
-    RUN, and so are the variables that were given to it; --var and --var-file change them. The new run knows RUN as its parent.
+    What succeeded keeps its outputs and does not run, and what would be skipped once more stays skipped. The job file and the
+    notebooks are those of now, the environment is that of RUN, and so are the variables that were given to it; --var and
+    --var-file change them. The new run knows RUN as its parent.
     """
     console = Console(color=color, quiet=quiet)
     found = earlier.load(run, file, state_dir)
@@ -90,7 +91,7 @@ def command(
         console.answer(text(plan))
         return 0
     if not any(one.action == "run" for one in plan.jobs):
-        console.answer(f"every job of run {found.id} succeeded: there is nothing to run again")
+        console.answer(f"what ran in run {found.id} succeeded: there is nothing to run again")
         return 0
     guards.require_consent(console, plan, yes=yes)
     from dsjobs.cli.running import Wishes, start

@@ -115,9 +115,8 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
     run_id = folder.path.name
     state = folder.path.parent.parent
     with ExitStack() as held:
-        old_request = interrupts.request(
-            folder.request
-        )  # before the lock: what comes after it is meant for this process
+        # Before the lock is taken: what comes later is meant for this process.
+        old_request = interrupts.request(folder.request)
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
         earlier, recovered = _recovered(folder)
         held.enter_context(_environment_lock(state, recovered.plan, run_id, clock.now(), wishes))

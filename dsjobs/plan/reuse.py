@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dsjobs.model import Fingerprint, Job, OutputWarning, Plan, PlannedJob, Reused, Status
+from dsjobs.plan.bindings import Ended, names_of
+from dsjobs.plan.conditions import obstacle
+from dsjobs.spec.conditions import holds
+from dsjobs.spec.templates import TemplateError
 
 Manifest = Mapping[str, Any]
 
@@ -14,40 +18,66 @@ Manifest = Mapping[str, Any]
 def retried(plan: Plan, manifest: Manifest) -> Plan:
     """`plan` as a retry of the run of `manifest`: what did not succeed there runs, and whatever needs it; the rest is reused.
 
-    What was not selected there stays out; what is new in the plan runs.
+    What was not selected there stays out; what was skipped, and would be again, stays skipped; what is new in the plan runs.
     """
-    run_id = manifest["run"]["id"]
     earlier = {job["name"]: job for job in manifest["jobs"]}
-    again: dict[str, str] = {}
-    jobs = []
-    for planned in plan.jobs:  # a job comes after those that it needs
-        name, past = planned.job.name, earlier.get(planned.job.name)
-        if planned.action == "skip":
-            jobs.append(planned)
-            continue
+    variables = {name: value.value for name, value in plan.variables.items()}
+    retry = _Retry(manifest["run"]["id"], {"vars": variables, "environment": plan.environment})
+    # A job comes after those that it needs.
+    return replace(plan, jobs=tuple(retry.decided(planned, earlier.get(planned.job.name)) for planned in plan.jobs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """Decides the jobs of a plan one by one. `names`: what their templates may use that is known before the run; `again`: the
+    jobs that run, `stands`: what the others came to."""
+
+    run_id: str
+    names: Mapping[str, Any]
+    again: set[str] = field(default_factory=set)
+    stands: dict[str, Ended] = field(default_factory=dict)
+
+    def decided(self, planned: PlannedJob, past: Mapping[str, Any] | None) -> PlannedJob:
+        """`planned`, with what becomes of it; `past`: what the manifest says of it."""
+        job = planned.job
         if past is not None and not past["selected"]:
-            jobs.append(replace(planned, action="skip", reasons=tuple(past["reasons"]), selected=False))
-            continue
-        why = _why(planned.job, past, run_id, again)
+            return replace(planned, action="skip", reasons=tuple(past["reasons"]), selected=False)
+        skips = planned.reasons if planned.action == "skip" else self.skips_again(job, past)
+        if skips:
+            self.stands[job.name] = Ended(Status.SKIPPED)
+            return replace(planned, action="skip", reasons=skips)
+        why = self.why(job, past)
         if why is None and past is not None:
-            jobs.append(_reused(planned, past, run_id))
-            continue
-        again[name] = why or ""
-        different = differences(planned.job, past["request"]) if past is not None else ()
-        jobs.append(replace(planned, action="run", reasons=(again[name], *different)))
-    return replace(plan, jobs=tuple(jobs))
+            self.stands[job.name] = Ended(Status.SUCCEEDED, past["outputs"] or {}, job.matrix)
+            return _reused(planned, past, self.run_id)
+        self.again.add(job.name)
+        different = differences(job, past["request"]) if past is not None else ()
+        return replace(planned, action="run", reasons=(why or "", *different))
 
+    def why(self, job: Job, past: Mapping[str, Any] | None) -> str | None:
+        """Why a job runs again; None where it does not."""
+        if past is None:
+            return f"not in run {self.run_id}"
+        if past["status"] != Status.SUCCEEDED:
+            verb = f"was {past['status']}" if past["status"] in (Status.SKIPPED, Status.CANCELLED) else past["status"]
+            kind = f" ({past['failure']['kind']})" if past["failure"] else ""
+            return f"{verb}{kind} in run {self.run_id}"
+        need = next((need for need in job.needs if need in self.again), None)
+        return None if need is None else f"needs '{need}', which runs again"
 
-def _why(job: Job, past: Mapping[str, Any] | None, run_id: str, again: Mapping[str, str]) -> str | None:
-    """Why a job runs again; None where it does not."""
-    if past is None:
-        return f"not in run {run_id}"
-    if past["status"] != Status.SUCCEEDED:
-        verb = f"was {past['status']}" if past["status"] in (Status.SKIPPED, Status.CANCELLED) else past["status"]
-        kind = f" ({past['failure']['kind']})" if past["failure"] else ""
-        return f"{verb}{kind} in run {run_id}"
-    need = next((need for need in job.needs if need in again), None)
-    return None if need is None else f"needs '{need}', which runs again"
+    def skips_again(self, job: Job, past: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Why a job that was skipped would be skipped once more, all that it needs being as it was; nothing where it would not,
+        or where that is known only when it could start."""
+        if past is None or past["status"] != Status.SKIPPED or not self.again.isdisjoint(job.needs):
+            return ()
+        needs = [(need, self.stands[need].status) for need in job.needs if need in self.stands]
+        if obstacle(job.run_if, needs) is not None:
+            return tuple(past["reasons"])
+        try:
+            runs = job.when is None or holds(job.when, names_of(job, self.names, self.stands))
+        except TemplateError:
+            return ()
+        return () if runs else (f"when: {job.when} is false",)
 
 
 def reused(past: Mapping[str, Any], run_id: str) -> Reused:

@@ -15,8 +15,8 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 
 from dsjobs.model import RunIf, Status
+from dsjobs.plan.conditions import obstacle
 from dsjobs.plan.graph import Needs, dependents, priorities
-from dsjobs.run.conditions import obstacle
 from dsjobs.run.events import (
     Action,
     AttemptFailed,
