@@ -58,9 +58,11 @@ class Console:
 
     def answer_json(self, data: Any, *, indent: int | None = 2) -> None:
         """The answer as one JSON document, on one line without `indent`."""
+        # In the text, a mask would not keep to the borders of JSON's words.
+        data = KNOWN.mask_json(data)
         text = json.dumps(data, ensure_ascii=False, indent=indent)
         # What the stream cannot show must become an escape of JSON's, not one of Python's.
-        self._print(text if _can_encode(text, sys.stdout) else json.dumps(data, indent=indent), sys.stdout)
+        self._write(text if _can_encode(text, sys.stdout) else json.dumps(data, indent=indent), sys.stdout)
 
     def progress(self, text: str) -> None:
         """Something that happened, to stderr."""
@@ -128,9 +130,12 @@ class Console:
         return bool((stream or sys.stderr).isatty()) and os.environ.get("TERM") != "dumb"
 
     def _print(self, text: str, stream: TextIO | None) -> None:
+        self._write(KNOWN.mask(text), stream)
+
+    def _write(self, text: str, stream: TextIO | None) -> None:
+        """Print what has no secrets in it any more."""
         if stream is None:  # the process was started with it closed
             return
-        text = KNOWN.mask(text)
         encoding = stream.encoding or "ascii"
         plain = text if _can_encode(text, stream) else text.translate(_PLAIN)
         self._echo(plain.encode(encoding, "backslashreplace").decode(encoding), stream)
