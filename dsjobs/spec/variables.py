@@ -48,7 +48,7 @@ def resolve(
 
 def _from_file(spec: Spec, environment: Environment) -> dict[str, VariableValue]:
     values = {
-        name: VariableValue(variable.default, str(variable.position))
+        name: VariableValue(variable.default, str(variable.default_position))
         for name, variable in spec.variables.items()
         if variable.has_default
     }
