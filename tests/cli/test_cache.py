@@ -101,7 +101,7 @@ def test_plan_when_spec_and_variable_changed_in_the_file_then_says_both(project,
     text = text.replace("default: 0.1", "default: 0.2").replace("outputs: [score]", "outputs: [score]\n    spec: g1.1")
     Path("jobs.yaml").write_text(text)
     (first,) = run_ids(project)
-    expected = f"run: since run {first}: spec (none) → g1.1; inputs.ALPHA 0.1 → 0.2 (jobs.yaml:3:32)"
+    expected = f"run: since run {first}: spec (none) → g1.1; inputs.ALPHA 0.1 → 0.2 (jobs.yaml:3:56)"
     assert why(plan())["train"] == expected
 
 
