@@ -99,7 +99,7 @@ def start(
         log = held.enter_context(Journal(folder.journal))
         context = RunContext(run_id, started_at, header, folder)
         made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
-        return made.run((), None, durations)
+        return made.run(Fold(), None, durations)
 
 
 def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | None = None) -> Ended:
@@ -111,7 +111,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
     run_id = folder.path.name
     with ExitStack() as held:
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
-        earlier, recovered = _recovered(folder)
+        fold, recovered = _recovered(folder)
         if stop is not None:
             recovered = recovered.stopped(stop)
         plan, header = recovered.plan, recovered.header
@@ -133,7 +133,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         began = datetime.fromisoformat(header["at"]).timestamp()
         context = RunContext(run_id, began, {**header, **_here(run_id)}, folder)
         made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
-        return made.run(earlier, recovered, Durations(store.last_durations(state)))
+        return made.run(fold, recovered, Durations(store.last_durations(state)))
 
 
 def new_run_id(started_at: float) -> str:
@@ -155,14 +155,15 @@ class _Made:
     wishes: Wishes
     secret_values: SecretValues
 
-    def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
+    def run(self, fold: Fold, recovered: Recovered | None, durations: Durations) -> Ended:
+        """`fold` has taken in what the journal has already, and takes in the rest: once, for all that look at it."""
         console, folder, wishes = self.console, self.context.folder, self.wishes
         assert folder is not None
         files = [folder.manifest, *self.copies]
-        manifest = ManifestFile(files, self.clock.ticks, earlier, remark=console.progress)
+        manifest = ManifestFile(files, self.clock.ticks, fold, remark=console.progress)
         unwritten: list[str] = []
         lines = wishes.output == "jsonl"
-        progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, earlier)
+        progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, fold)
         came = interrupts.Interrupts()
         requests = interrupts.Requests(folder.request, self.clock.ticks, wishes.timeout, came)
         executor = requests.executor = Executor(
@@ -191,7 +192,7 @@ class _Made:
         if status is not Status.RUNNING:
             # Of use only to a process that takes the run up.
             shutil.rmtree(folder.notes, ignore_errors=True)
-        ended = manifest.fold.as_json()
+        ended = fold.as_json()
         _show_end(console, ended, folder, wishes.output)
         code = _left(console, executor.denied, folder) if executor.denied is not None else _exit_code(status, came)
         for problem in (*manifest.unwritten, *unwritten):
@@ -200,7 +201,7 @@ class _Made:
         return Ended(code, folder, ended)
 
 
-def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
+def _recovered(folder: RunFolder) -> tuple[Fold, Recovered]:
     found = journal.read(folder.journal)
     state = Fold()
     for record in found:
@@ -210,7 +211,7 @@ def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
         _complete(folder, state)
         hint = "" if status == Status.SUCCEEDED else "run again what did not succeed with `dsjobs retry`"
         raise UsageError(f"run {folder.path.name} has ended ({status}): there is nothing to take up", hint=hint or None)
-    return found, recover(found, state)
+    return state, recover(found, state)
 
 
 def _complete(folder: RunFolder, fold: Fold) -> None:
