@@ -103,7 +103,7 @@ def start(
         log = held.enter_context(Journal(folder.journal))
         context = RunContext(run_id, started_at, header, folder)
         made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
-        return made.run((), None, durations)
+        return made.run(Fold(), None, durations)
 
 
 def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | None = None) -> Ended:
@@ -118,7 +118,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         # Before the lock is taken: what comes later is meant for this process.
         old_request = interrupts.request(folder.request)
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
-        earlier, recovered = _recovered(folder)
+        fold, recovered = _recovered(folder)
         held.enter_context(_environment_lock(state, recovered.plan, run_id, clock.now(), wishes))
         if interrupts.request(folder.request) not in (None, old_request):
             stop = stop or interrupts.CANCELLED
@@ -141,7 +141,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         began = datetime.fromisoformat(header["at"]).timestamp()
         context = RunContext(run_id, began, {**header, **_here(run_id)}, folder)
         made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values, old_request)
-        return made.run(earlier, recovered, Durations(store.last_durations(state)))
+        return made.run(fold, recovered, Durations(store.last_durations(state)))
 
 
 def new_run_id(started_at: float) -> str:
@@ -164,14 +164,15 @@ class _Made:
     secret_values: SecretValues
     old_request: interrupts.Mark | None = None
 
-    def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
+    def run(self, fold: Fold, recovered: Recovered | None, durations: Durations) -> Ended:
+        """`fold` has taken in what the journal has already, and takes in the rest: once, for all that look at it."""
         console, folder, wishes = self.console, self.context.folder, self.wishes
         assert folder is not None
         ticks, files = self.clock.ticks, [folder.manifest, *self.copies]
-        manifest = ManifestFile(files, ticks, earlier, remark=console.progress)
+        manifest = ManifestFile(files, ticks, fold, remark=console.progress)
         unwritten: list[str] = []
         lines = wishes.output == "jsonl"
-        progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, earlier)
+        progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, fold)
         came = interrupts.Interrupts()
         requests = interrupts.Requests(folder.request, ticks, wishes.timeout, came, old=self.old_request)
         executor = requests.executor = Executor(
@@ -200,7 +201,7 @@ class _Made:
         if status is not Status.RUNNING:
             # Of use only to a process that takes the run up.
             shutil.rmtree(folder.notes, ignore_errors=True)
-        ended = manifest.fold.as_json()
+        ended = fold.as_json()
         _show_end(console, ended, folder, wishes.output)
         code = _left(console, executor.denied, folder) if executor.denied is not None else _exit_code(status, came)
         for problem in (*manifest.unwritten, *unwritten):
@@ -209,7 +210,7 @@ class _Made:
         return Ended(code, folder, ended)
 
 
-def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
+def _recovered(folder: RunFolder) -> tuple[Fold, Recovered]:
     found = journal.read(folder.journal)
     state = Fold()
     for record in found:
@@ -219,7 +220,7 @@ def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
         _complete(folder, state)
         hint = "" if status == Status.SUCCEEDED else "run again what did not succeed with `dsjobs retry`"
         raise UsageError(f"run {folder.path.name} has ended ({status}): there is nothing to take up", hint=hint or None)
-    return found, recover(found, state)
+    return state, recover(found, state)
 
 
 def _complete(folder: RunFolder, fold: Fold) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -90,11 +91,21 @@ def _sync_folder(folder: Path) -> None:
 
 def read(path: Path) -> list[Record]:
     """Every whole record of a journal. Raises InvalidFileError with the line for anything but a torn last one."""
+    return list(parse(_content(path), str(path)))
+
+
+def header(path: Path) -> Record:
+    """The first record of a journal, whatever follows. Raises InvalidFileError."""
+    return next(parse(_content(path, lines=1), str(path)))
+
+
+def _content(path: Path, *, lines: int | None = None) -> bytes:
+    """The bytes of a journal, or of so many lines of it."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read() if lines is None else b"".join(islice(file, lines))
     except OSError as error:
         raise InvalidFileError(f"{path}: the journal cannot be read: {error.strerror}") from None
-    return list(parse(content, str(path)))
 
 
 def parse(content: bytes, name: str) -> Iterator[Record]:

@@ -7,7 +7,7 @@ so a file that cannot be written ends no run: it is tried again with the next ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +28,22 @@ class ManifestFile:
         self,
         paths: Sequence[Path],
         ticks: Callable[[], float],
-        earlier: Iterable[Mapping[str, Any]] = (),
+        fold: Fold | None = None,
         *,
         remark: Callable[[str], None] | None = None,
     ) -> None:
-        """`ticks` never goes back; it is asked what a write costs. `earlier`: what the journal has already. `remark` is told
-        once of each file that cannot be written."""
-        self.fold = Fold()
+        """`ticks` never goes back; it is asked what a write costs. `fold` has what the journal has already, and takes in the
+        rest. `remark` is told once of each file that cannot be written."""
+        self.fold = fold if fold is not None else Fold()
         self._paths = paths
         self._remark = remark
         self._unwritten: dict[Path, str] = {}
         self._told: set[Path] = set()
         self._ticks = ticks
         self._lines: dict[str, str] = {}
-        self._changed: set[str] = set()
+        self._changed = set(self.fold.jobs)
         self._not_before = ticks()
         self._behind = False
-        for record in earlier:
-            self._note(record)
 
     def __call__(self, records: Sequence[dict[str, Any]]) -> float | None:
         """Take in the records of a turn; returns the seconds after which to be called again, if the file is behind."""

@@ -17,6 +17,7 @@ from dsjobs.run import journal
 from dsjobs.run.executor import Executor, Listener
 from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
+from dsjobs.run.manifest import Fold
 from dsjobs.run.manifest_file import ManifestFile
 from dsjobs.run.recovery import Recovered
 from dsjobs.run.secret_values import SecretValues
@@ -131,8 +132,10 @@ class Running:
         self._seen = threading.Condition()
         self._result: Status | BaseException | None = None
         self.clock = clock or frozen_clock()
-        earlier = journal.read(self.folder.journal) if recovered is not None else ()
-        manifest = ManifestFile([self.folder.manifest], lambda: 0.0, earlier)
+        fold = Fold()
+        for record in journal.read(self.folder.journal) if recovered is not None else ():
+            fold.apply(record)
+        manifest = ManifestFile([self.folder.manifest], lambda: 0.0, fold)
         self.executor = Executor(
             plan,
             backend,
