@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
         ("load", ["bare load", "validate", "plan"]),
         ("execute", ["layered", "no journal", "journal on disk"]),
         ("watching", ["time / ideal", "calls a second"]),
-        ("resume", ["µs a record"]),
+        ("resume", ["µs a record", "cpu µs a record", "no journal", "journal and manifest"]),
         ("startup", ["python -c pass", "bare click --help", "dsjobs --help", "validate 100 jobs"]),
     ],
 )
