@@ -49,6 +49,14 @@ class Cost:
 Measure = Callable[[], Cost]
 
 
+def cost(arguments: list[str], jobs: int) -> Cost:
+    """What one job of a run by dsjobs costs; `arguments` are those of `no_op.py`."""
+    command = [sys.executable, "-m", "benchmarks.no_op", *arguments]
+    answer = subprocess.run(command, cwd=ROOT, env=environ(), check=True, capture_output=True, text=True)
+    wall, cpu, syncs = map(float, answer.stdout.split())
+    return Cost(wall * 1000 / jobs, cpu * 1000 / jobs, syncs / jobs)
+
+
 def tables(settings: Settings) -> Iterator[Table]:
     """Milliseconds a job for each graph, start-up removed, and what that is of make's and ninja's."""
     jobs, rounds = (QUICK_JOBS, 1) if settings.quick else (JOBS, ROUNDS)
@@ -85,7 +93,7 @@ def _measures(graph: str, jobs: int, folders: dict[str, Path]) -> dict[str, Meas
                 write(GRAPHS[graph](size), folder)
             measures[f"{tool} -j2"] = partial(_tool, [tool, "-j2"], whole, single, jobs)
     for name, (parallel, place, flags) in DSJOBS.items():
-        measures[name] = partial(_dsjobs, [graph, str(jobs), str(parallel), str(folders[place]), *flags], jobs)
+        measures[name] = partial(cost, [graph, str(jobs), str(parallel), str(folders[place]), *flags], jobs)
     return measures
 
 
@@ -93,13 +101,6 @@ def _tool(command: list[str], whole: Path, single: Path, jobs: int) -> Cost:
     """Its start-up is what it takes for a graph of one job."""
     all_jobs, one = run(command, whole), run(command, single)
     return Cost((all_jobs.wall - one.wall) * 1000 / jobs, (all_jobs.cpu - one.cpu) * 1000 / jobs, 0)
-
-
-def _dsjobs(arguments: list[str], jobs: int) -> Cost:
-    command = [sys.executable, "-m", "benchmarks.no_op", *arguments]
-    answer = subprocess.run(command, cwd=ROOT, env=environ(), check=True, capture_output=True, text=True)
-    wall, cpu, syncs = map(float, answer.stdout.split())
-    return Cost(wall * 1000 / jobs, cpu * 1000 / jobs, syncs / jobs)
 
 
 def _sync_time(folder: Path) -> float:

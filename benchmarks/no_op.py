@@ -9,7 +9,7 @@ import argparse
 import gc
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from dsjobs.run.executor import Executor, Listener
 from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
 from dsjobs.run.manifest_file import ManifestFile
-from dsjobs.run.store import create
+from dsjobs.run.store import RunFolder, create
 
 
 class NoOpBackend:
@@ -95,12 +95,17 @@ class Run:
     syncs: int
 
 
-def run(plan: Plan, folder: Path, *, journal: bool, manifest: bool) -> Run:
-    """One run in a new folder below `folder`, from the making of that folder to the last record."""
+def manifest_of(folder: RunFolder, clock: Clock) -> Listener:
+    """What keeps a run's manifest."""
+    return ManifestFile([folder.manifest], clock.ticks)
+
+
+def run(plan: Plan, folder: Path, *, journal: bool, keep: Callable[[RunFolder, Clock], Listener] | None = None) -> Run:
+    """One run in a new folder below `folder`, from the making of that folder to the last record. `keep` makes its listener."""
     clock = Clock(time.time, time.monotonic)
     wall, cpu = time.perf_counter(), time.process_time()
     files = create(Path(tempfile.mkdtemp(dir=folder)), "run")
-    listeners: list[Listener] = [ManifestFile([files.manifest], clock.ticks)] if manifest else []
+    listeners = [keep(files, clock)] if keep is not None else []
     header = {"run_id": "run", "tool_version": "0", "host": "here", "pid": 1, "git": None}
     context = RunContext("run", clock.now(), header, files)
     with Journal(files.journal) if journal else nullcontext() as opened:
@@ -123,7 +128,7 @@ def main() -> None:
     given = parser.parse_args()
     plan = make_plan(GRAPHS[given.graph](given.jobs), given.parallel)
     gc.freeze()  # as `apply` does
-    took = run(plan, given.folder, journal=given.journal, manifest=given.manifest)
+    took = run(plan, given.folder, journal=given.journal, keep=manifest_of if given.manifest else None)
     print(took.wall, took.cpu, took.syncs)
 
 

@@ -1,7 +1,7 @@
-"""Takes up a run that lacks its last record: `python -m benchmarks.resumed_run RECORDS FOLDER`.
+"""Makes a run that lacks its last record, for `dsjobs resume`: `python -m benchmarks.resumed_run RECORDS FOLDER`.
 
-Prints seconds to write that many records and a manifest with them, to read the journal again, to be ready to go on, and to write
-the manifest once; and the journal's bytes. The jobs do nothing (`no_op.py`).
+Prints, as JSON, where it is, its journal's bytes, and what it took: seconds of processor for keeping the manifest all the while,
+and seconds to write it once, to read the journal, to fold it and to make ready to go on. The jobs do nothing (`no_op.py`).
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import argparse
 import gc
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmarks.graphs import layered
-from benchmarks.no_op import NoOpBackend, make_plan, run
+from benchmarks.no_op import make_plan, run
+from dsjobs.files import write_atomically
 from dsjobs.run import journal
-from dsjobs.run.executor import Executor
-from dsjobs.run.flights import Clock, RunContext
-from dsjobs.run.journal import Journal
+from dsjobs.run.flights import Clock
 from dsjobs.run.manifest import Fold
-from dsjobs.run.manifest_file import ManifestFile
+from dsjobs.run.manifest_file import ManifestFile, text
 from dsjobs.run.recovery import recover
 from dsjobs.run.store import RunFolder
 
@@ -29,6 +29,24 @@ T = TypeVar("T")
 
 EACH = 4
 """Records of a job: planned, submitting, submitted, finished."""
+
+
+class Timed:
+    """A manifest that is kept, with the seconds of processor that this took, and how often its file was replaced."""
+
+    def __init__(self, folder: RunFolder, clock: Clock) -> None:
+        self.folder = folder
+        self.manifest = ManifestFile([folder.manifest], clock.ticks)
+        self.cpu = 0.0
+        self.files: set[int] = set()
+
+    def __call__(self, records: Sequence[dict[str, Any]]) -> float | None:
+        start = time.thread_time()
+        again = self.manifest(records)
+        self.cpu += time.thread_time() - start
+        if self.folder.manifest.exists():
+            self.files.add(self.folder.manifest.stat().st_mtime_ns)
+        return again
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
@@ -42,13 +60,24 @@ def main() -> None:
     parser.add_argument("records", type=int)
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
-    plan = make_plan(layered(given.records // EACH), 16)
+    plan = replace(make_plan(layered(given.records // EACH), 16), backend="local")
     gc.freeze()  # as `apply` does
-    without = run(plan, given.folder, journal=True, manifest=False)
-    whole, _ = timed(lambda: run(plan, given.folder, journal=True, manifest=True))
-    folder = RunFolder(max(given.folder.glob("*/runs/run"), key=lambda path: path.stat().st_mtime))
-    content = folder.journal.read_bytes()
-    folder.journal.write_bytes(content[: content.rindex(b"\n", 0, -1) + 1])
+    kept: list[Timed] = []
+
+    def keep(folder: RunFolder, clock: Clock) -> Timed:
+        kept.append(Timed(folder, clock))
+        return kept[-1]
+
+    whole = run(plan, given.folder, journal=True, keep=keep)
+    (one,) = kept
+    content = one.folder.journal.read_bytes()
+    one.folder.journal.write_bytes(content[: content.rindex(b"\n", 0, -1) + 1])
+    figures = {"run": whole.wall, "cpu": whole.cpu, "kept": one.cpu, "writes": len(one.files), "bytes": len(content)}
+    print(json.dumps({"folder": str(one.folder.path), **figures, **_parts(one.folder)}))
+
+
+def _parts(folder: RunFolder) -> dict[str, float]:
+    """What taking a run up is made of, and writing its manifest once."""
     read, records = timed(lambda: journal.read(folder.journal))
     state = Fold()
 
@@ -57,18 +86,9 @@ def main() -> None:
             state.apply(record)
 
     folded, _ = timed(take_in)
-    ready, recovered = timed(lambda: recover(records, state))
-    clock = Clock(time.time, time.monotonic)
-    manifest = ManifestFile([folder.manifest], clock.ticks, records)
-    written, _ = timed(lambda: manifest._write(sync=True))
-    context = RunContext("run", clock.now(), recovered.header, folder)
-    with Journal(folder.journal, existing=True) as log:
-        executor = Executor(
-            recovered.plan, NoOpBackend(), log, context, clock=clock, listeners=[manifest], recovered=recovered
-        )
-        ended, _ = timed(lambda: executor.run("sha256:0"))
-    figures = {"run": whole, "run without manifest": without.wall, "read": read, "fold": folded, "recover": ready}
-    print(json.dumps({**figures, "end": ended, "write manifest": written, "bytes": len(content)}))
+    ready, _ = timed(lambda: recover(records, state))
+    written, _ = timed(lambda: write_atomically(folder.manifest, text(state).encode()))
+    return {"read": read, "fold": folded, "recover": ready, "write": written}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
         ("load", ["bare load", "validate", "plan"]),
         ("execute", ["layered", "no journal", "journal on disk"]),
         ("watching", ["time / ideal", "calls a second"]),
-        ("resume", ["µs a record"]),
+        ("resume", ["µs a record", "cpu µs a record", "no journal", "journal and manifest"]),
         pytest.param(
             "notebooks",
             ["a fork of this process", "dsjobs, preload", "× papermill's API"],

@@ -111,7 +111,8 @@ def test_run_when_anything_happens_then_the_journal_tells_what_came_of_it(
             {name: SCRIPTS[choice] for name, choice in chosen.items()}, journal=Path(folder) / "journal.jsonl"
         )
         running = Running(
-            make_plan(needs, max_parallel=max_parallel), backend, Path(folder), clock=leaping_clock(),
+            make_plan(needs, max_parallel=max_parallel), backend, Path(folder),
+            clock=leaping_clock(2.0),  # so that a submit that is refused twice is still repeated, however many jobs there are
             fail_fast=fail_fast, listeners=[StopsAfter(stop_after, cancel)],
         )  # fmt: skip
         outcome = running.start().result()
