@@ -85,7 +85,12 @@ def _code(base: Path, request: Request) -> Code | None:
 def matching(state: Path, plan: Plan) -> Iterator[ListedRun]:
     """The runs below `state` of the same job file and environment, newest first, that began and are not damaged."""
     for found in runs.newest_first(state):
-        if found.run is not None and found.run["name"] == plan.name and found.run["environment"] == plan.environment:
+        if (
+            found.run is not None
+            and found.state != "unbegun"
+            and found.run["name"] == plan.name
+            and found.run["environment"] == plan.environment
+        ):
             yield found
 
 
