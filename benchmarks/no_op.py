@@ -45,6 +45,9 @@ class NoOpBackend:
     def cancel(self, operation_id: str) -> None:
         pass
 
+    def forget(self, operation_id: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -16,7 +16,8 @@ value that is not so is said, and is no failure."""
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A declared variable. `schema` is a JSON Schema that its final value must satisfy."""
+    """A declared variable. `schema` is a JSON Schema that its final value must satisfy. `position`: of the declaration;
+    `default_position`: of the default, where there is one."""
 
     name: str
     schema: Mapping[str, Any]
@@ -24,6 +25,7 @@ class Variable:
     default: Any
     description: str
     position: Position
+    default_position: Position | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ Known = tuple[tuple["Form", str], ...]
 _UNSEEN = re.compile(rb"(?:\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x20\x7f])+")
 _BLANKS = re.compile(rb"[\x00-\x20\x7f]+")
 _BLOCK = 64 * 1024
+_BORDER = "\ufdd0"
+"""Keeps texts apart that are searched together: no character, so that no secret has it."""
 _OF_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 
@@ -137,7 +139,7 @@ class Redactor:
         if not self._known:
             return value
         try:
-            return self._masked(value)
+            return self._masked(value, self._masks(value))
         except RecursionError:
             return MASK
 
@@ -153,13 +155,23 @@ class Redactor:
                 found.update(name for name, values in self._known.items() if self._is_number(text, values))
         return sorted(found)
 
-    def _masked(self, value: Any) -> Any:
+    def _masks(self, value: Any) -> dict[str, str]:
+        """The texts in a JSON value, keys included, without secrets: each is looked at once, and most of them together."""
+        texts = dict.fromkeys(text for text in _texts(value) if isinstance(text, str))
+        # What begins a sequence for a terminal could hide those that follow.
+        plain = [text for text in texts if "\x1b" not in text]
+        together = self.mask_all([part for text in plain for part in (text, _BORDER)])
+        return {text: self.mask(text) for text in texts if "\x1b" in text} | dict(
+            zip(plain, together[::2], strict=True)
+        )
+
+    def _masked(self, value: Any, masks: Mapping[str, str]) -> Any:
         if isinstance(value, str):
-            return self.mask(value)
-        if isinstance(value, Mapping):
-            return {self.mask(str(key)): self._masked(inner) for key, inner in value.items()}
+            return masks[value]
         if isinstance(value, list | tuple):
-            return [self._masked(inner) for inner in value]
+            return [self._masked(inner, masks) for inner in value]
+        if isinstance(value, Mapping):
+            return {masks[key]: self._masked(inner, masks) for key, inner in value.items()}
         is_secret = any(self._is_number(value, values) for values in self._known.values())
         return MASK if is_secret else value
 
@@ -175,10 +187,10 @@ def _texts(value: Any) -> Iterator[Any]:
     waiting = [value]
     while waiting:
         one = waiting.pop()
-        if isinstance(one, Mapping):
-            waiting += [*one, *one.values()]
-        elif isinstance(one, list | tuple):
+        if isinstance(one, list | tuple):
             waiting += one
+        elif not isinstance(one, str) and isinstance(one, Mapping):
+            waiting += [*one, *one.values()]
         else:
             yield one
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
         ("execute", ["layered", "no journal", "journal on disk"]),
         ("watching", ["time / ideal", "calls a second"]),
         ("resume", ["µs a record"]),
+        pytest.param(
+            "notebooks",
+            ["a fork of this process", "dsjobs, preload", "× papermill's API"],
+            marks=pytest.mark.skipif(
+                "DSJOBS_TEST_BENCHMARKS" not in os.environ, reason="DSJOBS_TEST_BENCHMARKS: minutes"
+            ),
+        ),
         ("startup", ["python -c pass", "bare click --help", "dsjobs --help", "validate 100 jobs"]),
     ],
 )
@@ -26,7 +34,7 @@ def test_benchmarks_when_quick_then_they_print_a_table_and_keep_the_figures(tmp_
     kept = tmp_path / "figures.json"
     arguments = ["--quick", "--only", name, "--folder", str(tmp_path), "--json", str(kept)]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "benchmarks", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("|")]

@@ -113,6 +113,25 @@ def test_mask_json_when_secrets_are_in_it_then_texts_keys_and_whole_numbers_are_
     assert one.names_in({"a": [876543210, "fine"]}) == []
 
 
+def test_mask_json_when_texts_stand_side_by_side_then_each_is_looked_at_alone():
+    one = redactor("topsecret", "a\nb")
+    value = [
+        "tops",
+        "ecret",
+        {"top": "secret"},
+        "\x1b]0;open",
+        "x topsecret",
+        "\x1b[1mtop\x1b[0msecret",
+        "\x07",
+        "a",
+        "b",
+        "a\nb",
+    ]
+    expected = ["tops", "ecret", {"top": "secret"}, "\x1b]0;open", "x ***", "\x1b[1m***", "\x07", "a", "b", "***"]
+    assert one.mask_json(value) == expected
+    assert one.mask_json(["topsecret", "topsecret"]) == ["***", "***"]
+
+
 def test_mask_json_when_it_is_too_deep_then_it_is_masked_as_a_whole():
     deep: list = []
     for _ in range(20_000):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+STOP_SECONDS = 30.0
+
 
 class LoopThread:
     """Runs in a new event loop in a new thread whatever `call` hands over, and at the end `closing`.
@@ -41,9 +43,10 @@ class LoopThread:
             await asyncio.wait(self._tasks)
 
     def stop(self) -> None:
-        """Runs `closing`, ends the loop and waits for the end of the thread."""
+        """Runs `closing`, ends the loop and waits for the end of the thread, though not for ever: what it has not ended then
+        ends with the process."""
         self.call(self._stopping.set)
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

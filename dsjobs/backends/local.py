@@ -38,13 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """A submitted job. `operation` is replaced, never changed, so any thread may read it."""
+    """What may be asked of a submitted job until it is forgotten. What only running it takes, such as its variables, belongs to
+    the coroutine that runs it. `operation` is replaced, never changed, so any thread may read it."""
 
-    submission: Submission
-    notify: Notify
-    operation: Operation
     key: str
-    notes: Notes | None
+    operation: Operation
     is_cancelled: bool = False
     is_decided: bool = False
     execution: Execution | None = None
@@ -68,7 +66,6 @@ class LocalBackend:
         self._settings = kernelsettings.parse(settings)
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
-        self._runs_by_key: dict[str, _Run] = {}
         self._loop: LoopThread | None = None
         self._host: KernelHost | None = None
         self._is_closed = False
@@ -78,10 +75,11 @@ class LocalBackend:
         return local_check.check(self._base, jobs)
 
     def submit(self, submission: Submission, *, idempotency_key: str, notify: Notify) -> Operation:
-        """Starts the notebook's kernel in the background. The key is known as long as this object lives, and by its notes, where
-        the submission has a place for them, to a later one: there a notebook that was running is lost, and none runs twice."""
+        """Starts the notebook's kernel in the background. The key is known until its operation is forgotten, and by its notes,
+        where the submission has a place for them, to a later one: there a notebook that was running is lost, and none runs
+        twice."""
         with self._lock:
-            run = self._runs_by_key.get(idempotency_key)
+            run = self._runs.get(_operation_id(idempotency_key))
             if run is None:
                 run = self._begin(submission, idempotency_key, notify)
             return run.operation
@@ -96,6 +94,12 @@ class LocalBackend:
             if self._loop is not None and not self._is_closed:
                 self._loop.call(run.cancel)
 
+    def forget(self, operation_id: str) -> None:
+        with self._lock:
+            run = self._runs.get(operation_id)
+            if run is not None and run.operation.done:
+                del self._runs[operation_id]
+
     def close(self) -> None:
         """Kills the kernels that still run, waits for their end and removes what they used."""
         with self._lock:
@@ -106,16 +110,15 @@ class LocalBackend:
     def _begin(self, submission: Submission, key: str, notify: Notify) -> _Run:
         """A submission that is new to this object. Called with the lock held."""
         notes = Notes(submission.notes) if submission.notes is not None else None
-        # The key names it: a later process that is asked to submit it again finds the same operation.
-        operation_id = f"local-{key}"
+        operation_id = _operation_id(key)
         recalled = notes.recall(key, operation_id) if notes is not None else None
         if recalled is None:
             loop = self._running_loop()
-            run = _Run(submission, notify, Operation(operation_id), key, notes)
-            loop.call(loop.spawn, self._finish(run))
+            run = _Run(key, Operation(operation_id))
+            loop.call(loop.spawn, self._finish(run, submission, notes, notify))
         else:
-            run = _Run(submission, notify, recalled, key, None, is_decided=True)
-        self._runs[operation_id] = self._runs_by_key[key] = run
+            run = _Run(key, recalled, is_decided=True)
+        self._runs[operation_id] = run
         return run
 
     def _run(self, operation_id: str) -> _Run:
@@ -139,30 +142,30 @@ class LocalBackend:
 
     # What follows runs in the event loop.
 
-    async def _finish(self, run: _Run) -> None:
+    async def _finish(self, run: _Run, submission: Submission, notes: Notes | None, notify: Notify) -> None:
         """Runs a submission to its end. Whatever happens, the operation is done afterwards, and said to be."""
         started_at = time.time()
         try:
-            operation = await self._outcome(run)
+            operation = await self._outcome(run, submission, notes)
         except (NotebookError, BackendError) as error:
             operation = _ended(run, Failure("backend", str(error), hint=error.hint))
         except (Exception, asyncio.CancelledError) as bug:  # noqa: BLE001 (a lost operation would be waited for for ever)
             operation = _ended(run, _unexpected(bug))
-        operation = redacted(replace(operation, done=True), run.submission.redactor)
+        operation = redacted(replace(operation, done=True), submission.redactor)
         run.is_decided, run.execution = True, None
         operation = replace(operation, started_at=started_at, finished_at=time.time())
-        if run.notes is not None and not (self._is_closed and run.is_cancelled):
-            await asyncio.to_thread(run.notes.end, run.key, operation)
+        if notes is not None and not (self._is_closed and run.is_cancelled):
+            await asyncio.to_thread(notes.end, run.key, operation)
         run.operation = operation
-        run.notify(run.operation.id)
+        notify(run.operation.id)
 
-    async def _outcome(self, run: _Run) -> Operation:
+    async def _outcome(self, run: _Run, submission: Submission, notes: Notes | None) -> Operation:
         from dsjobs.notebook.execution import Execution
 
-        order = await asyncio.to_thread(self._order, run.submission)
+        order = await asyncio.to_thread(self._order, submission)
         assert self._host is not None
-        if run.notes is not None:
-            await asyncio.to_thread(run.notes.begin, run.key)
+        if notes is not None:
+            await asyncio.to_thread(notes.begin, run.key)
         execution = run.execution = Execution(order, self._host)
         if run.is_cancelled:
             execution.cancel()
@@ -172,9 +175,9 @@ class LocalBackend:
             run.is_decided = True
             run.operation = replace(run.operation, kernel_start=execution.kernel_start)
             execution.farewell()
-        problem = await _written(run, execution)
+        problem = await _written(submission, execution)
         digest = reading.code_digest(order.target.cells)
-        path = run.submission.executed_notebook
+        path = submission.executed_notebook
         return replace(
             _ended(run, problem or execution.failure),
             outputs=None if run.is_cancelled else execution.outputs,
@@ -194,10 +197,17 @@ class LocalBackend:
 
     async def _closing(self) -> None:
         assert self._loop is not None and self._host is not None
-        for run in self._runs.values():
+        with self._lock:
+            runs = list(self._runs.values())
+        for run in runs:
             run.cancel(at_once=True)
         await self._loop.spawned()
         await self._host.close()
+
+
+def _operation_id(key: str) -> str:
+    """The key names it: a later process that is asked to submit it again finds the same operation."""
+    return f"local-{key}"
 
 
 def _kernel_host(settings: KernelSettings) -> KernelHost:
@@ -207,26 +217,34 @@ def _kernel_host(settings: KernelSettings) -> KernelHost:
     try:
         folder, server = opening.open_server(settings)
     except OSError as error:
-        raise BackendError(f"the local backend cannot start: {error}", retryable=True) from error
+        raise _cannot_start(error) from error
     try:
         import dsjobs.notebook.execution  # noqa: F401 (submit says what is missing, not the operation)
         from dsjobs.notebook.kernelhost import KernelHost
 
+        if server is None:
+            opening.make(folder)
         return KernelHost(settings, folder, server, _inherited())
     except ImportError as error:
         opening.abandon(folder, server)
         message = f"running notebooks on this machine needs {error.name}"
         raise BackendError(message, retryable=False, hint=kernelspecs.INSTALL_HINT) from error
+    except OSError as error:
+        raise _cannot_start(error) from error
 
 
-async def _written(run: _Run, execution: Execution) -> Failure | None:
+def _cannot_start(error: OSError) -> BackendError:
+    return BackendError(f"the local backend cannot start: {error}", retryable=True)
+
+
+async def _written(submission: Submission, execution: Execution) -> Failure | None:
     """Writes the executed notebook where the submission wants it; what hindered that becomes the outcome, or is added to
     a failure of the notebook itself."""
-    path = run.submission.executed_notebook
+    path = submission.executed_notebook
     if path is None:
         return None
     try:
-        await asyncio.to_thread(_write, execution.node, path, run.submission.redactor)
+        await asyncio.to_thread(_write, execution.node, path, submission.redactor)
     except OSError as error:
         problem = f"the executed notebook cannot be written to {path}: {error.strerror or error}"
         if execution.failure is None:

@@ -1,4 +1,4 @@
-"""What a backend is: five verbs. One contract suite (`tests/backends/`) holds every one of them to this page."""
+"""What a backend is: six verbs. One contract suite (`tests/backends/`) holds every one of them to this page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Capabilities:
 class Submission:
     """One attempt of a job, ready to go: the request, and where its executed notebook belongs (None: nowhere). `notes`: a
     folder of the run in which a backend whose operations end with its process may keep what a later one must know. `secrets`:
-    the inputs whose values stand nowhere else; whatever a backend writes to a disk goes through `redactor` first."""
+    the inputs whose values stand nowhere else; whatever a backend writes to a disk goes through `redactor` first.
+    `submitted_at`: when the attempt was submitted for the first time, seconds since the epoch as the journal keeps them: a submit
+    that is repeated, by whichever process, has to be the same request, and is told the same time."""
 
     job: str
     attempt: int
@@ -55,6 +57,7 @@ class Submission:
     notes: Path | None = None
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
+    submitted_at: float = 0.0
 
     def variables(self) -> dict[str, str]:
         """Every input as it is handed over, secrets with their values."""
@@ -75,7 +78,8 @@ class Backend(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def check(self, jobs: Sequence[Job]) -> list[Diagnostic]:
-        """Look at what the jobs need and report what is missing. Changes nothing and starts nothing."""
+        """Look at what the jobs need and report what is missing; of no jobs, what is wrong whatever they are. Changes nothing and
+        starts nothing."""
         ...
 
     def submit(self, submission: Submission, *, idempotency_key: str, notify: Notify) -> Operation:
@@ -92,6 +96,11 @@ class Backend(Protocol):
 
     def cancel(self, operation_id: str) -> None:
         """Ask for the end of an operation. The outcome arrives through `poll`; a finished one stays as it is."""
+        ...
+
+    def forget(self, operation_id: str) -> None:
+        """Let go of what is held of an operation that is done: its outcome is kept elsewhere, and neither it nor its key will be
+        asked for again. One that is not done, or unknown, stays as it is. Raises nothing."""
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from dsjobs.backends.access import Access
 from dsjobs.cli import choosing, earlier, guards, loading, options, saved_plans
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
@@ -43,7 +44,7 @@ from dsjobs.model import Plan
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
-@options.iam_token
+@options.access
 @options.yes
 @options.state_dir
 @options.output("text", "json", "jsonl")
@@ -66,7 +67,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
-    iam_token: str | None,
+    access: Access,
     yes: bool,
     state_dir: Path | None,
     output: str,
@@ -91,7 +92,6 @@ def command(
         with loading.no_collections():
             found = earlier.load(from_run, file, state_dir) if from_run else None
             caching = Caching(state_dir, found, no_cache)
-            choice = choosing.choice(select, exclude, found, loading.find_file(file).absolute().parent)
             loaded, planned = make(
                 console,
                 file,
@@ -99,8 +99,9 @@ def command(
                 given=given,
                 var_files=var_files,
                 max_parallel=max_parallel,
-                choice=choice,
+                selection=choosing.Selection(select, exclude, found, state_dir),
                 caching=caching,
+                access=access,
             )
         gc.freeze()
         if planned.plan is None:
@@ -111,12 +112,12 @@ def command(
     guards.require_consent(console, plan, yes=yes)
     from dsjobs.cli.running import Wishes, start
 
-    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, iam_token)
+    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, access)
     return start(console, plan, base, git, state=state_dir or base / ".dsjobs", wishes=wishes, sources=sources).code
 
 
-_OF_RUNNING = frozenset(
-    "file fail_fast keep_going copy on_interrupt timeout lock_timeout iam_token yes state_dir output color quiet".split()
+_OF_RUNNING = options.ACCESS | frozenset(
+    "file fail_fast keep_going copy on_interrupt timeout lock_timeout yes state_dir output color quiet".split()
 )
 """Flags that say how a plan runs, and not what is in it."""
 

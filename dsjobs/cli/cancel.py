@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dsjobs.backends.access import Access
 from dsjobs.cli import earlier, guards, options
 from dsjobs.cli.console import Console
 from dsjobs.errors import UsageError
@@ -17,7 +18,7 @@ from dsjobs.run.store import RunFolder
 @click.command("cancel", short_help="Ask for the end of a run, and of what it has in flight.")
 @options.earlier_run
 @options.job_file
-@options.iam_token
+@options.access
 @options.yes
 @options.state_dir
 @options.output("text", "json", "jsonl")
@@ -27,7 +28,7 @@ from dsjobs.run.store import RunFolder
 def command(
     run: str,
     file: str | None,
-    iam_token: str | None,
+    access: Access,
     yes: bool,
     state_dir: Path | None,
     output: str,
@@ -59,7 +60,7 @@ def command(
     from dsjobs.cli.interrupts import CANCELLED
     from dsjobs.cli.running import Wishes, take_up
 
-    ended = take_up(console, folder, wishes=Wishes(output=output, iam_token=iam_token), stop=CANCELLED)
+    ended = take_up(console, folder, wishes=Wishes(output=output, access=access), stop=CANCELLED)
     return 0 if ended.manifest["run"]["status"] == Status.CANCELLED else ended.code
 
 

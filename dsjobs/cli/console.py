@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -59,9 +60,11 @@ class Console:
 
     def answer_json(self, data: Any, *, indent: int | None = 2) -> None:
         """The answer as one JSON document, on one line without `indent`."""
+        # In the text, a mask would not keep to the borders of JSON's words.
+        data = KNOWN.mask_json(data)
         text = json.dumps(data, ensure_ascii=False, indent=indent)
         # What the stream cannot show must become an escape of JSON's, not one of Python's.
-        self._print(text if _can_encode(text, sys.stdout) else json.dumps(data, indent=indent), sys.stdout)
+        self._write(text if _can_encode(text, sys.stdout) else json.dumps(data, indent=indent), sys.stdout)
 
     def progress(self, text: str) -> None:
         """Something that happened, to stderr."""
@@ -102,7 +105,7 @@ class Console:
         """
         if os.environ.get("GITHUB_ACTIONS") == "true" and sys.stderr is not None and not _is_file(sys.stderr):
             value = secret.reveal().replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            click.echo(f"::add-mask::{value}", err=True)
+            self._echo(f"::add-mask::{value}", sys.stderr)
 
     def status_on_stdout(self, status: str) -> str:
         """As `status`, for the answer."""
@@ -129,17 +132,30 @@ class Console:
         return bool((stream or sys.stderr).isatty()) and os.environ.get("TERM") != "dumb"
 
     def _print(self, text: str, stream: TextIO | None) -> None:
+        self._write(KNOWN.mask(text), stream)
+
+    def _write(self, text: str, stream: TextIO | None) -> None:
+        """Print what has no secrets in it any more."""
         if stream is None:  # the process was started with it closed
             return
-        text = KNOWN.mask(text)
         encoding = stream.encoding or "ascii"
         plain = text if _can_encode(text, stream) else text.translate(_PLAIN)
-        safe = plain.encode(encoding, "backslashreplace").decode(encoding)
+        self._echo(plain.encode(encoding, "backslashreplace").decode(encoding), stream)
+
+    def _echo(self, text: str, stream: TextIO) -> None:
         try:
             # click would strip colours that were asked for with --color always.
-            click.echo(safe, file=stream, color=self._wants_color(stream))
-        except BrokenPipeError:
-            _silence(stream)
+            click.echo(text, file=stream, color=self._wants_color(stream))
+        except OSError as error:
+            if _has_left(error, stream):
+                _silence(stream)
+            elif stream is not sys.stderr:  # of what cannot be said there nobody can be told
+                raise
+
+
+def _has_left(error: OSError, stream: TextIO) -> bool:
+    """Whether nobody will ever read `stream` again: a pipe without a reader, or a terminal that was closed, which gives EIO."""
+    return isinstance(error, ConnectionError) or (error.errno == errno.EIO and not _is_file(stream))
 
 
 def _silence(stream: TextIO) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dsjobs import __version__
+from dsjobs.backends.access import Access
 from dsjobs.cli import loading, open, options
 from dsjobs.cli.console import Console
 from dsjobs.errors import BackendError, ExitCode, UsageError
@@ -53,18 +55,14 @@ class Line:
 @click.command("doctor", short_help="Show which credentials, projects, kernels and packages are there.")
 @options.environment
 @open.job_file
-@options.iam_token
-@open.profile
-@open.endpoint
+@options.access
 @options.output("text", "json")
 @options.chdir
 @options.color
 def command(
     env: str | None,
     file: str | None,
-    iam_token: str | None,
-    profile: str | None,
-    endpoint: str | None,
+    access: Access,
     output: str,
     color: str,
 ) -> int:
@@ -73,12 +71,10 @@ def command(
 
     Exit code 0 when all that is needed works, 4 when something does not.
     """
-    from dsjobs.backends.datasphere.connection import Given
-
     console = Console(color=color)
     environment = _environment(console, file, env)
     lines = []
-    for line in _lines(environment, Given(iam_token, profile, endpoint)):
+    for line in _lines(environment, access):
         lines.append(line)
         if output == "text":
             _show(console, line, None if len(lines) == 1 else lines[-2])
@@ -104,25 +100,25 @@ def _environment(console: Console, file: str | None, env: str | None) -> Environ
         return None
 
 
-def _lines(environment: Environment | None, given: Any) -> Iterator[Line]:
+def _lines(environment: Environment | None, access: Access) -> Iterator[Line]:
     yield Line("dsjobs", "version", "ok", f"{__version__}, Python {platform.python_version()}, {platform.system()}")
     yield Line("dsjobs", "interpreter", "ok", sys.executable)
     if environment is not None:
         yield Line("dsjobs", "environment", "ok", f"'{environment.name}', backend {environment.backend}")
     if environment is None or environment.backend == "datasphere":
-        yield from _service(environment, given)
+        yield from _service(environment, access)
     yield from _kernels(environment)
     yield from _packages()
 
 
-def _service(environment: Environment | None, given: Any) -> Iterator[Line]:
+def _service(environment: Environment | None, access: Access) -> Iterator[Line]:
     """Credentials, a token, projects, the store. Without an environment nothing of it is needed."""
     from dsjobs.backends.datasphere import settings
     from dsjobs.backends.datasphere.connection import connect
 
     parsed = settings.parse(environment.settings if environment else {})
     try:
-        connection = connect(parsed, os.environ, given)
+        connection = connect(parsed, os.environ, access)
     except BackendError as error:
         yield Line("service", "endpoints", "failed", str(error), error.hint)
         return
@@ -205,7 +201,7 @@ def _store(parsed: Any) -> Iterator[Line]:
         yield Line("output store", "store", "missing", text, "`settings: {output_store: s3://bucket/prefix}`")
         return
     try:
-        found.address("probe")
+        found.address("probe", time.time())
         found.read("probe", 1)
     except (BackendError, store.TooLargeError) as error:
         yield Line("output store", "store", "failed", str(error), getattr(error, "hint", None))

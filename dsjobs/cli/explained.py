@@ -20,8 +20,6 @@ from dsjobs.spec.uses import Given, Known, Use, layers_of_variable, uses_in
 
 Document = dict[str, Any]
 
-_HIDDEN = "***"
-
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -124,10 +122,8 @@ def names_of(given: Given, section: str) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON. A secret stays one; what is not plain data is shown by its own text."""
+    """A value as JSON; what is not plain data is shown by its own text."""
     if isinstance(value, Mapping):
-        if list(value) == ["secret"]:
-            return _HIDDEN
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import click
 
 from dsjobs import __version__
+from dsjobs.backends.datasphere.scrubbing import scrub
 from dsjobs.cli.console import KNOWN, Console
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.errors import DsjobsError, ExitCode, InvalidFileError
 from dsjobs.marks import Source
+from dsjobs.secrets import Secret
 
 
 class RefusedError(InvalidFileError):
@@ -49,8 +52,11 @@ def report(error: Exception) -> int:
         name = f"{error.filename}: " if error.filename else ""
         console.error(f"{name}{error.strerror or error}", None)
         return ExitCode.BACKEND
+    for token in _given_tokens(sys.argv):
+        KNOWN.learn(Secret("--iam-token", token))
     path = _write_report(error)
-    console.error(f"this is a bug in dsjobs: {type(error).__name__}: {error}", f"please report it with {path}")
+    what = scrub(f"{type(error).__name__}: {error}")
+    console.error(f"this is a bug in dsjobs: {what}", f"please report it with {path}")
     return ExitCode.BUG
 
 
@@ -62,7 +68,17 @@ def report_usage(error: click.ClickException) -> int:
     return ExitCode.USAGE
 
 
+def _given_tokens(arguments: Sequence[str]) -> Iterator[str]:
+    """The values of --iam-token on a command line as it was written: a bug may come before click has read it."""
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        name, equals, value = argument.partition("=")
+        token = value if equals else following
+        if name == "--iam-token" and token.strip():
+            yield token
+
+
 def _write_report(error: Exception) -> str:
+    """The path of a file that its user may send to others: no known secret is in it, and nothing that looks like a token."""
     import platform
     import tempfile
     import traceback
@@ -76,5 +92,5 @@ def _write_report(error: Exception) -> str:
     with tempfile.NamedTemporaryFile(
         "w", prefix="dsjobs-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as file:
-        file.write(KNOWN.mask("\n".join(lines)))
+        file.write(scrub(KNOWN.mask("\n".join(lines))))
     return file.name

@@ -82,16 +82,22 @@ def _code(base: Path, request: Request) -> Code | None:
         return None  # of a job that runs, the backend's check has said so
 
 
-def matching(state: Path, plan: Plan) -> Iterator[ListedRun]:
-    """The runs below `state` of the same job file and environment, newest first, that began and are not damaged."""
+def matching(state: Path, name: str, environment: str) -> Iterator[ListedRun]:
+    """The runs below `state` of this job file and environment, newest first, that began and are not damaged."""
     for found in runs.newest_first(state):
-        if (
-            found.run is not None
-            and found.state != "unbegun"
-            and found.run["name"] == plan.name
-            and found.run["environment"] == plan.environment
-        ):
+        run = found.run if found.state != "unbegun" else None
+        if run is not None and (run["name"], run["environment"]) == (name, environment):
             yield found
+
+
+def latest(state: Path, name: str, environment: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The ID and the manifest of the latest of these runs; None where there is none that can be read."""
+    for found in matching(state, name, environment):
+        try:
+            return found.id, manifest_of(found)
+        except (InvalidFileError, OSError):
+            continue
+    return None
 
 
 def manifest_of(found: ListedRun) -> Mapping[str, Any]:
@@ -105,7 +111,7 @@ def manifest_of(found: ListedRun) -> Mapping[str, Any]:
 def _of_latest(state: Path, plan: Plan, wanted: set[str]) -> tuple[dict[str, Success], EarlierManifest]:
     found: dict[str, Success] = {}
     against: EarlierManifest | None = None
-    for number, listed in enumerate(matching(state, plan)):
+    for number, listed in enumerate(matching(state, plan.name, plan.environment)):
         if number == LOOK_BACK or not wanted - found.keys():
             break
         try:

@@ -23,7 +23,7 @@ def require_consent_for_run(console: Console, folder: RunFolder, *, yes: bool) -
     """Ask before something is done to a run in a protected environment. Raises GuardError where nobody agrees."""
     from dsjobs.run import journal
 
-    header = journal.read(folder.journal)[0]
+    header = journal.header(folder.journal)
     if header.get("protected", False) and not yes:
         _ask(console, header["environment"], f"this is about run {header['run_id']}")
 

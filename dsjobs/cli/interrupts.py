@@ -1,7 +1,8 @@
 """Signals, a terminal that is closed, `dsjobs cancel` from elsewhere, and the run's own time limit, as requests to the executor.
 
-The first signal: nothing new starts; at a terminal the user is asked what becomes of what is in flight, elsewhere
-`--on-interrupt` has said it. The second: dsjobs leaves at once, and the journal says where to go on.
+The first signal: nothing new starts; whoever presses Ctrl-C at a terminal is asked what becomes of what is in flight, else
+`--on-interrupt` has said it. A SIGTERM comes from `kill`, or from a machine that shuts down: a question would wait for nobody.
+The second signal: dsjobs leaves at once, and the journal says where to go on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Interrupts:
 
 @contextmanager
 def handled(executor: Executor, on_interrupt: str | None, came: Interrupts) -> Iterator[None]:
-    """Turn signals into requests to `executor` while inside. `on_interrupt` None: ask at a terminal, else cancel."""
+    """Turn signals into requests to `executor` while inside. `on_interrupt` None: cancel, but ask at Ctrl-C at a terminal."""
 
     def handle(number: int, frame: object) -> None:
         # Prints nothing itself: it may have come in the middle of a line. The progress tells of the stop.
@@ -78,8 +79,10 @@ def _first(executor: Executor, name: str, on_interrupt: str | None) -> None:
 
 
 def _ask(executor: Executor, name: str) -> None:
-    os.write(2, _QUESTION)
-    answer = sys.stdin.readline().strip().lower()
+    answer = ""
+    with suppress(OSError, ValueError):  # the terminal may have been closed, or what was typed is no text
+        os.write(2, _QUESTION)
+        answer = sys.stdin.readline().strip().lower()
     _decide(executor, name, next((choice for choice in CHOICES if answer and choice.startswith(answer)), "cancel"))
 
 
@@ -91,7 +94,15 @@ def _decide(executor: Executor, name: str, choice: str) -> None:
 
 
 def _is_at_terminal() -> bool:
-    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty() and _is_in_foreground())
+
+
+def _is_in_foreground() -> bool:
+    """Whether dsjobs may read from its terminal: a process in the background that does is halted."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, AttributeError):  # a terminal of another session, which halts nobody; Windows
+        return True
 
 
 def _leave_soon(number: int) -> None:
@@ -101,7 +112,8 @@ def _leave_soon(number: int) -> None:
 
 
 def _leave(number: int) -> None:
-    os.write(2, b"left at once; the journal has what happened until now\n")
+    with suppress(OSError):
+        os.write(2, b"left at once; the journal has what happened until now\n")
     os._exit(128 + number)
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dsjobs import schemas
+from dsjobs.backends.access import Access
 from dsjobs.cli.contracts import Contracts, different
 from dsjobs.cli.including import digest_of, gather, other_version
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.marks import MarkedMap, Source
-from dsjobs.model import Environment, Job, Plan, Reused, Spec, VariableValue
+from dsjobs.model import EarlierManifest, Environment, Job, Plan, Reused, Spec, VariableValue
 from dsjobs.plan.graph import check_graph
 from dsjobs.plan.planner import make_plan
 from dsjobs.plan.selectors import Earlier, selected_jobs
@@ -55,12 +56,13 @@ class Planned:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which jobs run: the selectors, and what is known of an earlier run. `earlier`: for the jobs of this plan in an environment,
-    what selectors ask of that run; `reused`: what the jobs that succeeded in it came to."""
+    what selectors ask of that run; `reused`: what the jobs that succeeded in it came to; `against`: its manifest."""
 
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
     earlier: Callable[[Sequence[Job], Environment], Earlier] | None = None
     reused: Mapping[str, Reused] = field(default_factory=dict)
+    against: EarlierManifest | None = None
 
     def selected(self, jobs: Sequence[Job], environment: Environment) -> frozenset[str] | None:
         """The names of the jobs that run; None for all."""
@@ -223,6 +225,7 @@ def plan(
     var_files: Sequence[MarkedMap] = (),
     kept: Mapping[str, VariableValue] | None = None,
     choice: Choice = ALL,
+    access: Access | None = None,
 ) -> Planned:
     """The plan for `environment`, with the problems of the file and of this environment. `kept`: the variables that an earlier
     run was given. Raises UsageError where the choice of jobs makes no sense."""
@@ -241,7 +244,7 @@ def plan(
     )
     running = {planned.job.name for planned in made.jobs if planned.action == "run"}
     base = loaded.path.absolute().parent
-    found += _backend_problems(environment, base, [job for job in jobs if job.name in running])
+    found += _backend_problems(environment, base, [job for job in jobs if job.name in running], access)
     contracts = Contracts(base, is_here=True)
     found += contracts.check(spec, environment, jobs, running=frozenset(running))
     return Planned(None if has_errors(found) else made, git, tuple(in_order(found)), tuple(contracts.sources))
@@ -253,12 +256,14 @@ def _git_state(folder: Path) -> dict[str, Any] | None:
     return git_state(folder)
 
 
-def _backend_problems(environment: Environment, base: Path, jobs: Sequence[Job]) -> list[Diagnostic]:
+def _backend_problems(
+    environment: Environment, base: Path, jobs: Sequence[Job], access: Access | None
+) -> list[Diagnostic]:
     """What the environment's backend finds missing; nothing where this version has no such backend to ask."""
     from dsjobs.backends import registry
 
     try:
-        backend = registry.create(environment.backend, base, environment.settings)
+        backend = registry.create(environment.backend, base, environment.settings, access=access)
     except BackendError:
         return []
     try:

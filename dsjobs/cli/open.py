@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dsjobs.backends.access import Access
 from dsjobs.cli import loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
@@ -17,8 +18,6 @@ from dsjobs.model import Environment
 
 TIMEOUT = 1800.0
 
-profile = click.option("--profile", metavar="NAME", help="Profile of the yc command, where that gives the token.")
-endpoint = click.option("--endpoint", metavar="ADDRESS", help="Discovery root instead of the environment's endpoints.")
 job_file = click.option(
     "-f", "--file", "file", metavar="FILE", envvar="DSJOBS_FILE", help="The job file whose environments are meant."
 )
@@ -34,9 +33,7 @@ job_file = click.option(
     "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=TIMEOUT, show_default=True,
     help="Wait at most so long.",
 )  # fmt: skip
-@options.iam_token
-@profile
-@endpoint
+@options.access
 @options.output("text", "json")
 @options.chdir
 @options.color
@@ -48,9 +45,7 @@ def command(
     with_token: bool,
     browser: bool,
     timeout: float,
-    iam_token: str | None,
-    profile: str | None,
-    endpoint: str | None,
+    access: Access,
     output: str,
     color: str,
     quiet: bool,
@@ -61,14 +56,12 @@ def command(
     costs money until it is released.
     """
     from dsjobs.backends.datasphere import opening, settings
-    from dsjobs.backends.datasphere.connection import Given, connect
+    from dsjobs.backends.datasphere.connection import connect
 
     console = Console(color=color, quiet=quiet)
     environment = choose(console, file, env)
     project_id = identify(project, environment)
-    connection = connect(
-        settings.parse(environment.settings if environment else {}), os.environ, Given(iam_token, profile, endpoint)
-    )
+    connection = connect(settings.parse(environment.settings if environment else {}), os.environ, access)
     try:
         opened = opening.open_project(
             connection.api,

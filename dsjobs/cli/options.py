@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from dsjobs.errors import UsageError
+from dsjobs.backends.access import SERVICES, Access
+from dsjobs.errors import BackendError, UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -90,7 +92,7 @@ fail_fast = click.option(
 )
 on_interrupt = click.option(
     "--on-interrupt", type=click.Choice(["wait", "cancel", "detach"]), envvar="DSJOBS_ON_INTERRUPT",
-    help="What becomes of running jobs at Ctrl-C or SIGTERM. Default: ask at a terminal, else cancel.",
+    help="What becomes of running jobs at Ctrl-C or SIGTERM. Default: cancel; Ctrl-C at a terminal asks.",
 )  # fmt: skip
 lock_timeout = click.option(
     "--lock-timeout", metavar="TIME", default="0s", callback=duration, envvar="DSJOBS_LOCK_TIMEOUT", show_default=True,
@@ -108,10 +110,65 @@ from_run = click.option(
 no_cache = click.option(
     "--no-cache", is_flag=True, envvar="DSJOBS_NO_CACHE", help="Run also what has not changed since its last success."
 )
-iam_token = click.option(
-    "--iam-token", metavar="TOKEN",
-    help="Use this IAM token. Safer in the variable DSJOBS_IAM_TOKEN: a flag shows in the list of processes.",
+
+
+class _LookedUpThere(click.Option):
+    """A flag whose variable the backend looks up, which minds which of the two it is: an address in a variable loses to a
+    discovery root in a flag."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        return None
+
+
+def _address(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    from dsjobs.backends.datasphere.endpoints import address
+
+    try:
+        return address(value, where=parameter.opts[0])
+    except BackendError as error:
+        raise UsageError(str(error), hint=error.hint) from None
+
+
+_ACCESS = (
+    click.option(
+        "--iam-token", metavar="TOKEN", envvar="DSJOBS_IAM_TOKEN", cls=_LookedUpThere,
+        help="Use this IAM token. Safer in the variable DSJOBS_IAM_TOKEN: a flag shows in the list of processes.",
+    ),
+    click.option(
+        "--profile", metavar="NAME", envvar="DSJOBS_PROFILE", cls=_LookedUpThere,
+        help="Profile of the yc command, where that gives the token.",
+    ),
+    click.option(
+        "--endpoint", metavar="ADDRESS", envvar="DSJOBS_ENDPOINT", cls=_LookedUpThere, callback=_address,
+        help="Discovery root instead of the environment's endpoints.",
+    ),
+    *(
+        click.option(
+            f"--endpoint-{service}", metavar="ADDRESS", envvar=f"DSJOBS_ENDPOINT_{service.upper()}", cls=_LookedUpThere,
+            callback=_address, help=f"Address of the service {service}.",
+        )
+        for service in SERVICES
+    ),
 )  # fmt: skip
+ACCESS = frozenset({"iam_token", "profile", "endpoint", *(f"endpoint_{service}" for service in SERVICES)})
+"""The names of the flags that `access` adds."""
+
+
+def access(command: Callable[..., int]) -> Callable[..., int]:
+    """The flags that say how a service is reached. The command gets them as one value, `access`."""
+
+    @functools.wraps(command)
+    def gathered(*, iam_token: str | None, profile: str | None, endpoint: str | None, **others: Any) -> int:
+        addresses = {service: others.pop(f"endpoint_{service}") for service in SERVICES}
+        given = {service: address for service, address in addresses.items() if address is not None}
+        return command(access=Access(iam_token, profile, endpoint, given), **others)
+
+    for option in reversed(_ACCESS):
+        gathered = option(gathered)
+    return gathered
+
 
 earlier_run = click.argument("run", default="latest")
 job_file = click.option(

@@ -11,11 +11,13 @@ from pathlib import Path
 import click
 
 from dsjobs import __version__
+from dsjobs.backends.access import Access
 from dsjobs.cli import choosing, earlier, loading, options, saved_plans
+from dsjobs.cli.choosing import ALL, Selection
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared, with_fingerprints
-from dsjobs.cli.loading import ALL, Choice, Loaded, Planned
+from dsjobs.cli.loading import Loaded, Planned
 from dsjobs.cli.varfiles import read_variables
 from dsjobs.diagnostics import has_errors, in_order
 from dsjobs.errors import ExitCode
@@ -77,7 +79,6 @@ def command(
     with loading.no_collections():
         found = earlier.load(from_run, file, state_dir) if from_run else None
         caching = Caching(state_dir, found, no_cache)
-        choice = choosing.choice(select, exclude, found, loading.find_file(file).absolute().parent)
         loaded, planned = make(
             console,
             file,
@@ -85,7 +86,7 @@ def command(
             given=given,
             var_files=var_files,
             max_parallel=max_parallel,
-            choice=choice,
+            selection=choosing.Selection(select, exclude, found, state_dir),
             caching=caching,
         )
         plan = planned.plan
@@ -125,11 +126,12 @@ def make(
     max_parallel: int | None,
     var_files: Sequence[Path] = (),
     kept: Mapping[str, VariableValue] | None = None,
-    choice: Choice = ALL,
+    selection: Selection = ALL,
     caching: Caching = NO_CACHE,
+    access: Access | None = None,
 ) -> tuple[Loaded, Planned]:
     """The plan of a job file as the flags ask for it; `plan` and `apply` share it, so what was printed is what runs. `kept`: the
-    variables that an earlier run was given."""
+    variables that an earlier run was given. `access` bears on what the backend warns of, and on nothing in the plan."""
     loaded = loading.load(loading.find_file(file))
     spec = loaded.spec
     if spec is None:
@@ -139,6 +141,8 @@ def make(
     loaded = replace(loaded, sources=(*loaded.sources, *files.sources))
     if has_errors(files.diagnostics):
         raise refuse(console, files.diagnostics, loaded.sources)
+    base = loaded.path.absolute().parent
+    choice = selection.choice(spec.name, environment, base)
     planned = loading.plan(
         loaded,
         spec,
@@ -148,13 +152,13 @@ def make(
         kept=kept,
         max_parallel=max_parallel,
         choice=choice,
+        access=access,
     )
     loaded = replace(loaded, sources=(*loaded.sources, *planned.sources))
     if planned.plan is None:
         return loaded, planned
     commit = planned.git["commit"] if planned.git else None
-    base = loaded.path.absolute().parent
-    plan = replace(planned.plan, git_commit=commit)
+    plan = replace(planned.plan, git_commit=commit, earlier=choice.against)
     if plan.secrets:
         from dsjobs.cli.secret_sources import from_base
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,20 +23,17 @@ Record = dict[str, Any]
 class Progress:
     """A listener of the executor that prints lines to stderr."""
 
-    def __init__(self, console: Console, clock: Clock, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
-        """`earlier`: what the journal has already."""
+    def __init__(self, console: Console, clock: Clock, fold: Fold) -> None:
+        """`fold` has taken in, by another listener, what this one is told of."""
         self._console = console
         self._clock = clock
-        self._fold = Fold()
+        self._fold = fold
         self._last = clock.ticks()
         self._beating = False
-        for record in earlier:
-            self._fold.apply(record)
 
     def __call__(self, records: Sequence[Record]) -> float | None:
         """Print what changed; asks to be called again for the heartbeat."""
         for record in records:
-            self._fold.apply(record)
             line = self._line(record)
             if line is not None:
                 self._console.progress(f"{_time(record)}  {line}")
@@ -108,11 +105,21 @@ def _time(record: Record) -> str:
 
 
 class JsonLines:
-    """A listener that prints each record to stdout, one JSON document a line."""
+    """A listener that prints each record to stdout, one JSON document a line. Where that cannot be, the run goes on without."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, unwritten: list[str]) -> None:
+        """`unwritten` gets what is to be said of it at the end."""
         self._console = console
+        self._unwritten = unwritten
+        self._is_over = False
 
     def __call__(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self._console.answer_json(record, indent=None)
+        if self._is_over:
+            return
+        try:
+            for record in records:
+                self._console.answer_json(record, indent=None)
+        except OSError as error:
+            self._is_over = True
+            self._unwritten.append(f"stdout: the events cannot be written: {error.strerror}")
+            self._console.progress(f"{self._unwritten[-1]}; the run goes on")

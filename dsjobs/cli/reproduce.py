@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dsjobs.backends.access import Access
 from dsjobs.cli import earlier, guards, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.earlier import EarlierRun
@@ -53,7 +54,7 @@ def _tolerances(ctx: click.Context, parameter: click.Parameter, values: tuple[st
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
-@options.iam_token
+@options.access
 @options.yes
 @options.state_dir
 @options.output("text", "json")
@@ -70,7 +71,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
-    iam_token: str | None,
+    access: Access,
     yes: bool,
     state_dir: Path | None,
     output: str,
@@ -93,7 +94,7 @@ def command(
     guards.require_consent(console, intent.plan, yes=yes)
     state = state_dir or (found.folder.path.parents[1] if found.folder else intent.base / store.STATE_FOLDER)
     shown = output if output == "text" else "none"  # for programs the comparison alone is the answer
-    wishes = Wishes(copy, shown, False, on_interrupt, lock_timeout, timeout, iam_token)
+    wishes = Wishes(copy, shown, False, on_interrupt, lock_timeout, timeout, access)
     ended = start(console, intent.plan, intent.base, intent.git, state=state, wishes=wishes, parent_run=found.id)
     after = ended.manifest
     if ended.code not in (ExitCode.OK, ExitCode.FAILED):

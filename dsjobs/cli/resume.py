@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dsjobs.backends.access import Access
 from dsjobs.cli import earlier, guards, options
 from dsjobs.cli.console import Console
 
@@ -17,7 +18,7 @@ from dsjobs.cli.console import Console
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
-@options.iam_token
+@options.access
 @options.yes
 @options.state_dir
 @options.output("text", "json", "jsonl")
@@ -31,7 +32,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
-    iam_token: str | None,
+    access: Access,
     yes: bool,
     state_dir: Path | None,
     output: str,
@@ -47,7 +48,7 @@ def command(
     from dsjobs.cli.running import Wishes, take_up
 
     console = Console(color=color, quiet=quiet)
-    wishes = Wishes(copy, output, False, on_interrupt, lock_timeout, timeout, iam_token)
+    wishes = Wishes(copy, output, False, on_interrupt, lock_timeout, timeout, access)
     folder = earlier.folder(run, file, state_dir)
     guards.require_consent_for_run(console, folder, yes=yes)
     return take_up(console, folder, wishes=wishes).code

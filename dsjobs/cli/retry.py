@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dsjobs.backends.access import Access
 from dsjobs.cli import earlier, guards, loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
@@ -32,7 +33,7 @@ from dsjobs.spec.variables import is_from_outside
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
-@options.iam_token
+@options.access
 @options.yes
 @options.state_dir
 @options.output("text", "json", "jsonl")
@@ -51,7 +52,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
-    iam_token: str | None,
+    access: Access,
     yes: bool,
     state_dir: Path | None,
     output: str,
@@ -79,6 +80,7 @@ def command(
             var_files=var_files,
             kept=_given_then(manifest),
             max_parallel=max_parallel,
+            access=access,
         )
     if planned.plan is None:
         raise refuse(console, planned.diagnostics, loaded.sources)
@@ -96,7 +98,7 @@ def command(
     from dsjobs.cli.running import Wishes, start
 
     git = dict(planned.git) if planned.git is not None else git_state(base)
-    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, iam_token)
+    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, access)
     state = state_dir or base / ".dsjobs"
     return start(console, plan, base, git, state=state, wishes=wishes, parent_run=found.id, sources=loaded.sources).code
 

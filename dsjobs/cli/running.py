@@ -18,6 +18,7 @@ from typing import Any
 
 from dsjobs import __version__
 from dsjobs.backends import registry
+from dsjobs.backends.access import Access
 from dsjobs.backends.protocol import Backend
 from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
@@ -46,8 +47,8 @@ from dsjobs.run.store import RunFolder
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the flags ask of a run. `copy`: where the manifest is kept as well; `fail_fast`: of a new one, an earlier one
-    keeps its own; `on_interrupt`: wait, cancel or detach, or None to ask; `lock_timeout` and `timeout` are seconds; `iam_token`
-    stands for the credentials, where it is given."""
+    keeps its own; `on_interrupt`: wait, cancel or detach, or None to ask; `lock_timeout` and `timeout` are seconds; `access`:
+    how a service is reached, where that is given."""
 
     copy: Path | None = None
     output: str = "text"
@@ -55,7 +56,7 @@ class Wishes:
     on_interrupt: str | None = None
     lock_timeout: float = 0.0
     timeout: float | None = None
-    iam_token: str | None = field(default=None, repr=False)
+    access: Access = field(default_factory=Access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def start(
         log = held.enter_context(Journal(folder.journal))
         context = RunContext(run_id, started_at, header, folder)
         made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values)
-        return made.run((), None, durations)
+        return made.run(Fold(), None, durations)
 
 
 def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | None = None) -> Ended:
@@ -117,7 +118,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         # Before the lock is taken: what comes later is meant for this process.
         old_request = interrupts.request(folder.request)
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
-        earlier, recovered = _recovered(folder)
+        fold, recovered = _recovered(folder)
         held.enter_context(_environment_lock(state, recovered.plan, run_id, clock.now(), wishes))
         if interrupts.request(folder.request) not in (None, old_request):
             stop = stop or interrupts.CANCELLED
@@ -140,7 +141,7 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         began = datetime.fromisoformat(header["at"]).timestamp()
         context = RunContext(run_id, began, {**header, **_here(run_id)}, folder)
         made = _Made(console, plan, backend, log, context, clock, copies, wishes, secret_values, old_request)
-        return made.run(earlier, recovered, Durations(store.last_durations(state)))
+        return made.run(fold, recovered, Durations(store.last_durations(state)))
 
 
 def new_run_id(started_at: float) -> str:
@@ -163,12 +164,15 @@ class _Made:
     secret_values: SecretValues
     old_request: interrupts.Mark | None = None
 
-    def run(self, earlier: Sequence[Mapping[str, Any]], recovered: Recovered | None, durations: Durations) -> Ended:
+    def run(self, fold: Fold, recovered: Recovered | None, durations: Durations) -> Ended:
+        """`fold` has taken in what the journal has already, and takes in the rest: once, for all that look at it."""
         console, folder, wishes = self.console, self.context.folder, self.wishes
         assert folder is not None
-        ticks = self.clock.ticks
-        manifest = ManifestFile([folder.manifest, *self.copies], ticks, earlier)
-        progress = JsonLines(console) if wishes.output == "jsonl" else Progress(console, self.clock, earlier)
+        ticks, files = self.clock.ticks, [folder.manifest, *self.copies]
+        manifest = ManifestFile(files, ticks, fold, remark=console.progress)
+        unwritten: list[str] = []
+        lines = wishes.output == "jsonl"
+        progress = JsonLines(console, unwritten) if lines else Progress(console, self.clock, fold)
         came = interrupts.Interrupts()
         requests = interrupts.Requests(folder.request, ticks, wishes.timeout, came, old=self.old_request)
         executor = requests.executor = Executor(
@@ -188,7 +192,8 @@ class _Made:
             with interrupts.handled(executor, wishes.on_interrupt, came):
                 status = executor.run(as_json(self.plan, __version__)["digest"])
         except OSError as error:
-            message = f"{error.filename or folder.path}: the run cannot be written down: {error.strerror}"
+            what = "be written down" if isinstance(error, journal.UnwrittenError) else "go on"
+            message = f"{error.filename or folder.path}: the run cannot {what}: {error.strerror or error}"
             hint = f"when it can be, `dsjobs resume {folder.path.name}` goes on where it was"
             raise BackendError(message, retryable=False, hint=hint) from error
         finally:
@@ -196,14 +201,16 @@ class _Made:
         if status is not Status.RUNNING:
             # Of use only to a process that takes the run up.
             shutil.rmtree(folder.notes, ignore_errors=True)
-        ended = manifest.fold.as_json()
+        ended = fold.as_json()
         _show_end(console, ended, folder, wishes.output)
-        if executor.denied is not None:
-            return Ended(_left(console, executor.denied, folder), folder, ended)
-        return Ended(_exit_code(status, came), folder, ended)
+        code = _left(console, executor.denied, folder) if executor.denied is not None else _exit_code(status, came)
+        for problem in (*manifest.unwritten, *unwritten):
+            console.error(problem, f"the journal has everything: `dsjobs status {folder.path.name} -o json`")
+            code = code or ExitCode.BACKEND
+        return Ended(code, folder, ended)
 
 
-def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
+def _recovered(folder: RunFolder) -> tuple[Fold, Recovered]:
     found = journal.read(folder.journal)
     state = Fold()
     for record in found:
@@ -213,7 +220,7 @@ def _recovered(folder: RunFolder) -> tuple[list[Mapping[str, Any]], Recovered]:
         _complete(folder, state)
         hint = "" if status == Status.SUCCEEDED else "run again what did not succeed with `dsjobs retry`"
         raise UsageError(f"run {folder.path.name} has ended ({status}): there is nothing to take up", hint=hint or None)
-    return found, recover(found, state)
+    return state, recover(found, state)
 
 
 def _complete(folder: RunFolder, fold: Fold) -> None:
@@ -246,8 +253,13 @@ def _environment_lock(state: Path, plan: Plan, run_id: str, since: float, wishes
 
 @contextmanager
 def _backend(plan: Plan, base: Path, wishes: Wishes) -> Iterator[Backend]:
-    backend = registry.create(plan.backend, base, plan.settings, iam_token=wishes.iam_token)
+    """The plan's backend. Raises BackendError where it cannot be used, whatever the jobs are: found out later, that would be the
+    end of a job which runs."""
+    backend = registry.create(plan.backend, base, plan.settings, access=wishes.access)
     try:
+        for problem in backend.check(()):
+            if problem.is_error:
+                raise BackendError(problem.message, retryable=False, hint=problem.hint)
         yield backend
     finally:
         backend.close()

@@ -203,6 +203,6 @@ def _manifest_at(path: Path) -> EarlierManifest | None:
 
 
 def _latest(state: Path, plan: Plan) -> EarlierManifest | None:
-    for found in matching(state, plan):
+    for found in matching(state, plan.name, plan.environment):
         return EarlierManifest(found.id, store.load(found.folder)["digest"])
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
+from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,7 +166,7 @@ def command(
         token_seconds=token_seconds,
         session_seconds=session_seconds,
         faults=server_faults.parse(faults, seed),
-        tell=console.progress,
+        tell=partial(_tell, console),
     )
     listener = serving.listen(host, port)
     address = serving.address(listener)
@@ -215,6 +217,12 @@ def _projects(given: tuple[str, ...]) -> dict[str, Path]:
         if not folders[name].is_dir():
             raise UsageError(f"--project {name}: {written} is not a folder")
     return folders
+
+
+def _tell(console: Console, text: str) -> None:
+    """Says what happens. Where it cannot be said, as to a log on a full disk, it happens all the same."""
+    with suppress(OSError):
+        console.progress(text)
 
 
 def _announce(console: Console, configuration: Configuration, address: str, *, new_token: bool, output: str) -> None:

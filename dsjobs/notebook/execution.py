@@ -24,8 +24,6 @@ from dsjobs.secrets import Redactor
 # How long a cell may take to answer an interrupt, and the kernel a SIGTERM, before the next stronger means.
 _INTERRUPT_SECONDS = 2.0
 _TERMINATE_SECONDS = 1.0
-# A look at whether the process has been started yet, which takes some 10 ms.
-_STARTING_SECONDS = 0.02
 # After the reply to a cell, how long its remaining output may take to arrive; nbclient would drop it after 4 s.
 _OUTPUT_SECONDS = 60
 
@@ -61,7 +59,6 @@ class Execution:
         self._reply: Mapping[str, Any] = {}
         self._stop = asyncio.Event()
         self._kill = False
-        self._is_waiting = False
 
     @property
     def is_cancelled(self) -> bool:
@@ -122,15 +119,13 @@ class Execution:
     async def _start(self) -> Kernel:
         order, host = self._order, self._host
         folder = order.target.notebook.path.parent
-        self._is_waiting = True
         await host.prepared(order.kernel)
         self._kernel = await host.waiting(order.kernel, folder=folder, environment=order.environment)
-        self._is_waiting = False
         if self._kernel is None:
             self._kernel = await host.start(order.kernel, folder=folder, environment=order.environment)
         kernel = self._kernel
         info = await kernel.until_ready()
-        await host.lay_by(order.kernel, kernel)
+        host.lay_by(order.kernel)
         if "language_info" in info:
             self.node.metadata["language_info"] = info["language_info"]
         return kernel
@@ -195,10 +190,9 @@ class Execution:
 
     async def _bring_to_end(self, work: asyncio.Task[None]) -> None:
         """Makes the kernel stop by ever stronger means, until `work` has ended because of it."""
-        while self._kernel is None and not work.done():
-            if self._is_waiting:
-                work.cancel()
-            await asyncio.wait({work}, timeout=_STARTING_SECONDS)
+        if self._kernel is None:
+            work.cancel()  # nothing of the notebook has begun
+            await asyncio.wait({work}, timeout=_TERMINATE_SECONDS)
         if self._kernel is None:
             return
         if not self._kill:

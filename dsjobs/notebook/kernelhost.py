@@ -53,6 +53,11 @@ class _Draft:
                 cwd=str(folder), env=dict(environment), extra_arguments=self.arguments, stdout=file, stderr=file
             )
 
+    async def abandon(self) -> None:
+        """Removes what there is of it."""
+        await self.manager.cleanup_resources()
+        self.log.unlink(missing_ok=True)
+
 
 class KernelHost:
     """The kernels of one event loop, and what they share: a private folder for their sockets and a ZeroMQ context."""
@@ -79,6 +84,7 @@ class KernelHost:
         self._is_warm = False
         self._kernels: set[Kernel] = set()
         self._endings: set[asyncio.Task[None]] = set()
+        self._laying: set[asyncio.Task[None]] = set()
 
     async def prepared(self, chosen: KernelChoice) -> None:
         """Waits for what kernels wait for, before there is one. May be cancelled."""
@@ -95,27 +101,39 @@ class KernelHost:
     async def waiting(self, chosen: KernelChoice, *, folder: Path, environment: Mapping[str, str]) -> Kernel | None:
         """A kernel that was started ahead, if there is one that a notebook there, with these variables, can have. May be
         cancelled."""
+        if self._laying:
+            await asyncio.wait(self._laying)  # sooner there than another one
         kernel = await self._pool.take(chosen.name, folder, environment)
         self._starts[chosen.name] += kernel is not None
         return kernel
 
     async def start(self, chosen: KernelChoice, *, folder: Path, environment: Mapping[str, str]) -> Kernel:
-        """A new kernel in `folder` with exactly these environment variables; it is not ready yet. Raises OSError."""
+        """A new kernel in `folder` with exactly these environment variables; it is not ready yet. May be cancelled. Raises
+        OSError."""
         name = chosen.name
         spare = self._spares.pop(name, None)
         if spare is not None and name in self._forking:
             await self._hold(name)  # now, not when this one is ready: notebooks in a row then wait for none
         draft = spare or await self._draft(name, self._living_server())
-        await draft.launch(folder, environment)
+        try:
+            await draft.launch(folder, environment)
+        except BaseException:
+            await draft.abandon()
+            raise
         kernel = await self._connected(draft, Kernel)
         self._starts[name] += 1
         (self._forking.add if kernel.start.way == "fork" else self._forking.discard)(name)
         return kernel
 
-    async def lay_by(self, chosen: KernelChoice, kernel: Kernel) -> None:
-        """Begins to start kernels for the next notebooks like the one that `kernel` has just been started for. A fork waits
-        with all done that does not depend on the notebook; where there can be no forks, whole kernels wait in the pool."""
-        name = chosen.name
+    def lay_by(self, chosen: KernelChoice) -> None:
+        """Begins, in the background, to start kernels for the next notebooks like the one that has just got one."""
+        laying = asyncio.create_task(self._lay_by(chosen.name))
+        self._laying.add(laying)
+        laying.add_done_callback(self._laying.discard)
+
+    async def _lay_by(self, name: str) -> None:
+        """A fork waits with all done that does not depend on the notebook; where there can be no forks, whole kernels wait in
+        the pool."""
         if self._starts[name] < _STARTS_BEFORE_SPARES or not self.settings.may_fork:
             return
         reason = await self._obstacle(name)
@@ -124,8 +142,9 @@ class KernelHost:
                 await self._hold(name)
         elif choice.pool_refusal(await self._spec(name)) is None:
             running = len(self._kernels) - self._pool.size
-            for _ in range(self._pool.room(name, running)):
-                self._pool.add(name, await self._ahead(name, reason))
+            with suppress(OSError):  # the notebook that it would be for says why
+                for _ in range(self._pool.room(name, running)):
+                    self._pool.add(name, await self._ahead(name, reason))
 
     def end(self, kernel: Kernel) -> None:
         """Ends the kernel in the background."""
@@ -135,8 +154,11 @@ class KernelHost:
 
     async def close(self) -> None:
         """Waits a little for kernels that were asked to end, kills those that are left, and frees what is shared."""
-        if self._endings:
-            await asyncio.wait(self._endings, timeout=_CLOSE_SECONDS)
+        for laying in self._laying:
+            laying.cancel()
+        waited_for = [*self._endings, *self._laying]
+        if waited_for:
+            await asyncio.wait(waited_for, timeout=_CLOSE_SECONDS)
         await asyncio.gather(*(kernel.kill() for kernel in self._kernels))
         await asyncio.gather(*(draft.manager.cleanup_resources() for draft in self._spares.values()))
         await asyncio.gather(*self._endings)
@@ -148,8 +170,13 @@ class KernelHost:
 
     async def _hold(self, name: str) -> None:
         """Has a fork made for a notebook still to come."""
-        draft = self._spares[name] = await self._draft(name, self._living_server())
-        draft.hold()
+        draft = await self._draft(name, self._living_server())
+        try:
+            draft.hold()
+        except OSError:  # the notebook that it would be for says why
+            await draft.abandon()
+        else:
+            self._spares[name] = draft
 
     async def _connected(self, draft: _Draft, kind: type[Kernel]) -> Kernel:
         try:
@@ -163,7 +190,11 @@ class KernelHost:
     async def _ahead(self, name: str, reason: str) -> PooledKernel:
         """A kernel for the pool, of which `reason` says why it is no fork. Raises OSError."""
         draft = await self._draft(name, None)
-        await draft.launch(self._folder, self._environ)
+        try:
+            await draft.launch(self._folder, self._environ)
+        except BaseException:
+            await draft.abandon()
+            raise
         kernel = await self._connected(draft, PooledKernel)
         assert isinstance(kernel, PooledKernel)
         kernel.reason = reason

@@ -33,24 +33,38 @@ class Earlier:
 
 def selected_jobs(
     jobs: Sequence[Job],
-    select: Iterable[str],
-    exclude: Iterable[str],
+    select: Collection[str],
+    exclude: Collection[str],
     *,
     projects: Mapping[str, str] | None = None,
     earlier: Earlier | None = None,
 ) -> frozenset[str]:
     """The names of the jobs that are selected. `projects`: name to ID, as in the environment.
 
-    Raises UsageError: for a selector that is none, for a name or a tag that no job has, and where nothing is left.
+    Raises UsageError: for a selector that is none or is empty, for a name or a tag that no job has, and where nothing is left.
     """
     selection = _Selection(jobs, projects or {}, earlier)
-    wanted, unwanted = _split(select), _split(exclude)
+    wanted, unwanted = _given("--select", select), _given("--exclude", exclude)
     found = selection.union(wanted) if wanted else frozenset(selection.jobs)
     left = found - selection.union(unwanted)
     if not left:
         what = "the jobs that are selected are excluded as well" if found else f"{_shown(wanted)} selects no job"
         raise UsageError(f"nothing is selected: {what}", hint="`dsjobs plan` shows the jobs of the file")
     return left
+
+
+def asks_an_earlier_run(selectors: Iterable[str]) -> bool:
+    """Whether `result:` or `state:` is in one of them."""
+    terms = [_TERM.fullmatch(part) for one in _split(selectors) for part in _COMMA.split(one)]
+    return any(term is not None and term["body"].startswith(("result:", "state:")) for term in terms)
+
+
+def _given(flag: str, arguments: Collection[str]) -> list[str]:
+    found = _split(arguments)
+    if arguments and not found:
+        hint = "without --select all jobs run" if flag == "--select" else "without --exclude none is left out"
+        raise UsageError(f"{flag} is empty: it names no job", hint=hint)
+    return found
 
 
 def _split(arguments: Iterable[str]) -> list[str]:
@@ -171,7 +185,8 @@ class _Selection:
     def _earlier(self, selector: str) -> Earlier:
         if self.earlier is None:
             raise UsageError(
-                f"'{selector}' compares with an earlier run, and there is none", hint="name one with --from"
+                f"'{selector}' compares with an earlier run, and there is none here of this file and environment",
+                hint="name one with --from",
             )
         return self.earlier
 

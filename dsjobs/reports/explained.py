@@ -92,7 +92,8 @@ def _used(layers: Sequence[Document]) -> Document | None:
 def _shown(value: Any, width: int) -> str:
     if value is None:
         return "not set"
-    text = json.dumps(value, ensure_ascii=False)
+    is_secret = isinstance(value, dict) and list(value) == ["secret"] and isinstance(value["secret"], str)
+    text = f"{{secret: {value['secret']}}}" if is_secret else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

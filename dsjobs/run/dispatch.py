@@ -89,8 +89,9 @@ class Dispatch:
         def call() -> Operation:
             given = self._secrets.given(flight.request, flight.key)
             submission = Submission(
-                flight.job, flight.attempt, flight.request, executed, notes, given, self._secrets.redactor
-            )
+                flight.job, flight.attempt, flight.request, executed, notes, given, self._secrets.redactor,
+                submitted_at=flight.submitted_at,
+            )  # fmt: skip
             return self._backend.submit(submission, idempotency_key=flight.key, notify=self._notify)
 
         self._call(flight.job, "submit", call)

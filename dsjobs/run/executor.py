@@ -43,7 +43,7 @@ from dsjobs.run.recovery import Recovered
 from dsjobs.run.remarks import Remarks
 from dsjobs.run.requests import held_secrets, render_request, skip_reason
 from dsjobs.run.retries import next_delay
-from dsjobs.run.rules import ended_before, needs_of_run, rules_of, skipped_before
+from dsjobs.run.rules import ended_before, needs_of_run, reused_before, rules_of, skipped_before
 from dsjobs.run.scheduler import Scheduler, run_status
 from dsjobs.run.secret_values import SecretValues
 
@@ -159,7 +159,7 @@ class Executor:
             return turn
         turn = Turn([records.run_started(self._context.started_at, self._context.header, self._plan, plan_digest)])
         turn.records += records.jobs_planned(self._plan)
-        self._plan_actions(self._scheduler.start(skipped_before(self._plan)), turn)
+        self._plan_actions(self._scheduler.start(skipped_before(self._plan), reused_before(self._plan)), turn)
         return turn
 
     def _take(self, turn: Turn) -> None:
@@ -258,6 +258,7 @@ class Executor:
             flight = Flight(attempt.job, attempt.number, attempt.request, attempt.key, self._clock.ticks())
             flight.accepted = self._clock.ticks() - max(0.0, waited)
             flight.cancelling = attempt.cancelling
+            flight.submitted_at = attempt.submitted_at
             self._dispatch.add(flight)
             if attempt.operation_id is not None and self._backend.capabilities.survives:
                 self._dispatch.accept(flight, Operation(attempt.operation_id))
@@ -289,9 +290,11 @@ class Executor:
             failure = redacted_failure(request, self._redactor)
             return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, failure), turn)]
         key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
+        submitting = records.job_submitting(self._clock.now(), action.job, action.attempt, key, request)
         flight = Flight(action.job, action.attempt, request, key, self._clock.ticks())
+        flight.submitted_at = records.seconds(submitting["at"])
         self._dispatch.add(flight)
-        turn.records.append(records.job_submitting(self._clock.now(), action.job, action.attempt, key, request))
+        turn.records.append(submitting)
         turn.actions.append(lambda: self._dispatch.submit(flight))
         return []
 

@@ -35,8 +35,9 @@ class RunContext:
 class Flight:
     """An attempt on its way. `since` and `accepted` are in ticks; `hint` is when the backend wants to be asked again;
     `put_off` is why its submit waits to be repeated; of the looks that are planned only the one with the number
-    `next_look` counts. `cancelling`: why it was asked to end; `known_as`: the operation that the journal has already;
-    `is_unsure`: a submit may have arrived though its answer did not; `refused_since`: no look has been answered since then."""
+    `next_look` counts. `cancelling`: why it was asked to end; `known_as`: the operation that the journal has already.
+    `submitted_at`: when it was first submitted, as the journal has it (seconds since the epoch); `is_unsure`: a submit may have
+    arrived though its answer did not; `refused_since`: no look has been answered since then."""
 
     job: str
     attempt: int
@@ -53,6 +54,7 @@ class Flight:
     put_off: BackendError | None = None
     cancelling: str | None = None
     known_as: str | None = None
+    submitted_at: float = 0.0
     is_unsure: bool = False
     refused_since: float | None = None
 

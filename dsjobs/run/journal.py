@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,10 @@ Record = Mapping[str, Any]
 _sync = getattr(os, "fdatasync", os.fsync)
 _SEAL = len(b',"crc":"00000000"}')
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+class UnwrittenError(OSError):
+    """A record that could not be written down, so that nothing may follow it."""
 
 
 class Journal:
@@ -39,9 +44,15 @@ class Journal:
             _sync_folder(path.parent)
 
     def append(self, records: Iterable[Record]) -> None:
-        """Write `records` and wait until they are on disk: one write and one sync for all of them."""
+        """Write `records` and wait until they are on disk: one write and one sync for all of them. Raises UnwrittenError."""
         # Half of a surrogate pair, e.g. in a file's name, is no UTF-8: the JSON escape stands for it.
         content = b"".join(_line(_encode(record).encode("utf-8", "backslashreplace")) for record in records)
+        try:
+            self._write(content)
+        except OSError as error:
+            raise UnwrittenError(error.errno, error.strerror, str(self.path)) from error
+
+    def _write(self, content: bytes) -> None:
         view = memoryview(content)
         while view:
             view = view[os.write(self._file, view) :]
@@ -80,11 +91,21 @@ def _sync_folder(folder: Path) -> None:
 
 def read(path: Path) -> list[Record]:
     """Every whole record of a journal. Raises InvalidFileError with the line for anything but a torn last one."""
+    return list(parse(_content(path), str(path)))
+
+
+def header(path: Path) -> Record:
+    """The first record of a journal, whatever follows. Raises InvalidFileError."""
+    return next(parse(_content(path, lines=1), str(path)))
+
+
+def _content(path: Path, *, lines: int | None = None) -> bytes:
+    """The bytes of a journal, or of so many lines of it."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read() if lines is None else b"".join(islice(file, lines))
     except OSError as error:
         raise InvalidFileError(f"{path}: the journal cannot be read: {error.strerror}") from None
-    return list(parse(content, str(path)))
 
 
 def parse(content: bytes, name: str) -> Iterator[Record]:

@@ -1,7 +1,8 @@
 """Locks: one writer for each run, one applying run for each environment of a job file.
 
 The operating system holds the lock for as long as the process lives, so that of a process that died is free by itself. Who
-holds it stands in the file, for those who meet it; nobody has to believe it.
+holds it stands in the file, for those who meet it; nobody has to believe it. That is written once the lock is had, and taken away
+before it is given up: whoever is refused reads until it finds a process that is there.
 
 A lock that is free says that nobody has it, on whatever machine. This assumes that machines which share a folder share its locks,
 as they do over NFS and SMB; a folder that was copied, or restored in another container, comes without anybody who holds them.
@@ -11,14 +12,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from dsjobs.errors import GuardError, UsageError
+from dsjobs.run.processes import is_alive
 
 try:
     import fcntl
@@ -26,8 +30,14 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 ASK_AGAIN = 0.1
-"""Seconds between two looks at a lock that somebody holds, and after which one is believed: who only asks whether it is held is
-in the way for a moment."""
+"""Seconds between two looks at a lock that somebody holds."""
+
+BLINK, AT_FIRST = 0.1, 0.01
+"""Seconds for which a lock that is held is asked for again in any case, and between two looks then: whoever only looks whether it
+is held has it for an instant."""
+
+NAMING = 1.0
+"""Seconds for which the name of the holder is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,13 @@ class Holder:
     def as_json(self) -> dict[str, Any]:
         return {"host": self.host, "pid": self.pid, "since": self.since, "run_id": self.run_id}
 
+    def may_be_there(self) -> bool:
+        """Whether its process is; of another machine's, nothing is known."""
+        return self.host != socket.gethostname() or is_alive(self.pid, self.since)
+
+
+UNKNOWN = Holder("an unknown host", 0, "an unknown time", "unknown")
+
 
 class Lock:
     """A lock that is held. Released by `release`, at the end of a `with`, or with the process."""
@@ -55,6 +72,8 @@ class Lock:
     def release(self) -> None:
         """May be called twice. The file stays: removing it could take away a lock that somebody else has just got."""
         if self._descriptor >= 0:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -81,22 +100,24 @@ def acquire(
     Raises GuardError, with the holder's name, where somebody else has it; UsageError where there can be no lock.
     """
     descriptor = _open(path)
-    deadline = ticks() + max(timeout, ASK_AGAIN)
+    start = ticks()
     while not _take(descriptor):
-        if ticks() >= deadline:
-            other = _holder(descriptor)
+        other = _holder(descriptor)
+        waited = ticks() - start
+        if waited >= max(timeout, BLINK if other is not None and other.may_be_there() else NAMING):
             os.close(descriptor)
             hint = "wait for it with --lock-timeout, or look at it with `dsjobs status`"
             raise GuardError(f"{what} is locked by {other or 'another process'}", hint=hint)
-        sleep(min(ASK_AGAIN, max(0.0, deadline - ticks())))
-    content = json.dumps(holder.as_json()).encode() + b"\n"
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, content, 0)
+        sleep(AT_FIRST if waited < NAMING else min(ASK_AGAIN, max(0.0, timeout - waited)))
+    with suppress(OSError):  # on a full disk whoever is refused hears only that somebody has it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder.as_json()).encode() + b"\n", 0)
     return Lock(descriptor)
 
 
 def held_by(path: Path) -> Holder | None:
-    """Who holds the lock now, without waiting and without taking it; None where nobody does, or where it cannot be asked."""
+    """Who holds the lock now, without waiting and without taking it from anybody; None where nobody does, or where it cannot be
+    asked."""
     if not is_held(path):
         return None
     try:
@@ -104,7 +125,8 @@ def held_by(path: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        return _holder(descriptor) or Holder("an unknown host", 0, "an unknown time", "unknown")
+        holder = _holder(descriptor)
+        return holder if holder is not None and holder.may_be_there() else UNKNOWN
     finally:
         os.close(descriptor)
 
@@ -135,6 +157,7 @@ def _open(path: Path) -> int:
 
 
 def _take(descriptor: int, *, is_shared: bool = False) -> bool:
+    """Whether it could be had. `is_shared`: with others who want no more than that."""
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -157,7 +157,7 @@ class Fold:
         job["status"] = Status.RUNNING.value
         job["request"] = record["request"]
         job["started_at"] = record["at"]
-        job.update(failure=None, outputs=None, warnings=[])
+        job.update(failure=None, outputs=None, warnings=[], notebook=None, kernel_start=None)
         job["attempts"].append(
             {
                 "number": record["attempt"],
@@ -192,7 +192,14 @@ class Fold:
             retry_at=moment(due),
         )
         # Until the next attempt: if the run ends first, this is how the job ended.
-        job.update(status=Status.PENDING.value, failure=record["failure"], outputs=record.get("outputs"))
+        job.update(
+            status=Status.PENDING.value,
+            failure=record["failure"],
+            outputs=record.get("outputs"),
+            warnings=record.get("warnings", []),
+            notebook=record.get("notebook"),
+            kernel_start=record.get("kernel_start"),
+        )
 
     def _job_finished(self, record: Record) -> None:
         job = self._jobs[record["job"]]

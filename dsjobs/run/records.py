@@ -26,6 +26,11 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+def seconds(moment: str) -> float:
+    """Seconds since the epoch of a time as `moment` writes it."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
 def run_started(at: float, run: Mapping[str, Any], plan: Plan, plan_digest: str) -> Record:
     """The header. `run` holds what the edge knows: `run_id`, `tool_version`, `host`, `pid`, `git`, `folder`, `parent_run`, and
     `fail_fast` where that was asked for."""
@@ -99,7 +104,7 @@ def job_retrying(at: float, job: str, attempt: int, outcome: Outcome, retry_in: 
     }
     if outcome.outputs is not None:
         record["outputs"] = dict(outcome.outputs)
-    return {**record, **_own_times(outcome)}
+    return {**record, **_rest(outcome)}
 
 
 def job_finished(at: float, job: str, attempt: int, outcome: Outcome) -> Record:
@@ -114,20 +119,21 @@ def job_finished(at: float, job: str, attempt: int, outcome: Outcome) -> Record:
     }
     if outcome.failure is not None:
         record["failure"] = outcome.failure.as_json()
+    return {**record, **_rest(outcome)}
+
+
+def _rest(outcome: Outcome) -> Record:
+    """What an outcome may have beside its status, its failure and its outputs."""
+    rest: Record = {}
     if outcome.warnings:
-        record["warnings"] = [warning.as_json() for warning in outcome.warnings]
-    record.update(_own_times(outcome))
-    if outcome.executed is not None:
-        record["notebook"] = {"path": outcome.executed.path, "code_digest": outcome.executed.code_digest}
-    if outcome.kernel_start is not None:
-        record["kernel_start"] = outcome.kernel_start.as_json()
-    return record
-
-
-def _own_times(outcome: Outcome) -> Record:
-    """The backend's own times, where it gives them."""
+        rest["warnings"] = [warning.as_json() for warning in outcome.warnings]
     times = {"started_at": outcome.started_at, "finished_at": outcome.finished_at}
-    return {name: moment(seconds) for name, seconds in times.items() if seconds is not None}
+    rest.update((name, moment(seconds)) for name, seconds in times.items() if seconds is not None)
+    if outcome.executed is not None:
+        rest["notebook"] = {"path": outcome.executed.path, "code_digest": outcome.executed.code_digest}
+    if outcome.kernel_start is not None:
+        rest["kernel_start"] = outcome.kernel_start.as_json()
+    return rest
 
 
 def job_skipped(at: float, job: str, reason: str, cause: str) -> Record:

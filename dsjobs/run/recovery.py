@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from dsjobs.errors import UsageError
-from dsjobs.model import Failure, Plan, Request, Status
+from dsjobs.model import ExecutedNotebook, Failure, KernelStart, OutputWarning, Plan, Request, Status
 from dsjobs.plan.saved import from_json
 from dsjobs.run.events import Past, StopRequested
 from dsjobs.run.manifest import Fold
 from dsjobs.run.outcome import Outcome
-from dsjobs.run.rules import skipped_before
+from dsjobs.run.records import seconds
+from dsjobs.run.rules import reused_before, skipped_before
 
 Record = Mapping[str, Any]
 
@@ -21,7 +21,8 @@ Record = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
     """An attempt whose end is not in the journal. `operation_id` is None where its fate is unknown: the submit may have
-    arrived, or not. `submitted_at`: seconds since the epoch; `cancelling`: why it was asked to end, if it was."""
+    arrived, or not. `submitted_at`: for the first time, in seconds since the epoch; `cancelling`: why it was asked to end, if
+    it was."""
 
     job: str
     number: int
@@ -34,8 +35,8 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A run that did not finish. `ended`: the jobs that have, with their outputs; `failed_attempts`: of jobs that are to
-    be tried again, the last attempt; `due`: when (seconds since the epoch)."""
+    """A run that did not finish. `ended`: the jobs that have ended in it, with their outputs; `failed_attempts`: of jobs that
+    are to be tried again, the last attempt; `due`: when (seconds since the epoch)."""
 
     plan: Plan
     header: Record
@@ -67,7 +68,7 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
         plan=plan,
         header=header,
         past=Past(
-            ended=ended,
+            ended=ended | dict.fromkeys(reused_before(plan), Status.SUCCEEDED),
             causes={**skipped, **state.causes},
             in_flight={
                 name: job["attempts"][-1]["operation_id"]
@@ -82,7 +83,7 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
         ended={name: (status, jobs[name]["outputs"]) for name, status in ended.items()},
         failed_attempts={name: _failed_attempt(jobs[name]) for name in resting},
         written_stop=_stop(state),
-        due={name: _seconds(jobs[name]["attempts"][-1]["retry_at"]) for name in resting},
+        due={name: seconds(jobs[name]["attempts"][-1]["retry_at"]) for name in resting},
     )
 
 
@@ -104,22 +105,21 @@ def _open_attempt(job: Mapping[str, Any]) -> OpenAttempt:
         key=attempt["idempotency_key"],
         request=Request.from_json(job["request"]),
         operation_id=attempt["operation_id"],
-        submitted_at=_seconds(attempt["submitted_at"]),
+        submitted_at=seconds(attempt["submitted_at"]),
         cancelling=attempt["cancelling"],
     )
 
 
 def _failed_attempt(job: Mapping[str, Any]) -> tuple[int, Outcome]:
-    attempt = job["attempts"][-1]
+    attempt, notebook, start = job["attempts"][-1], job["notebook"], job["kernel_start"]
     outcome = Outcome(
         Status.FAILED,
         Failure.from_json(attempt["failure"]),
         job["outputs"],
-        started_at=_seconds(attempt["started_at"]) if attempt["started_at"] else None,
-        finished_at=_seconds(attempt["finished_at"]) if attempt["finished_at"] else None,
+        ExecutedNotebook(notebook["path"], notebook["code_digest"]) if notebook else None,
+        kernel_start=KernelStart(start["way"], start["reason"]) if start else None,
+        warnings=tuple(OutputWarning(warning["output"], warning["message"]) for warning in job["warnings"]),
+        started_at=seconds(attempt["started_at"]) if attempt["started_at"] else None,
+        finished_at=seconds(attempt["finished_at"]) if attempt["finished_at"] else None,
     )
     return attempt["number"], outcome
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()

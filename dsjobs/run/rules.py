@@ -25,16 +25,19 @@ def rules_of(plan: Plan, *, fail_fast: bool) -> Rules:
 
 
 def needs_of_run(plan: Plan) -> Needs:
-    """The jobs that run or are skipped, each with those of them that it needs."""
-    names = {one.job.name for one in plan.jobs if one.action == "run"} | set(skipped_before(plan))
-    return {
-        one.job.name: [need for need in one.job.needs if need in names] for one in plan.jobs if one.job.name in names
-    }
+    """The jobs that are part of the run, those that are decided already included, each with those of them that it needs."""
+    names = {one.job.name for one in plan.jobs if one.selected}
+    return {one.job.name: [need for need in one.job.needs if need in names] for one in plan.jobs if one.selected}
 
 
 def skipped_before(plan: Plan) -> dict[str, str]:
     """The jobs of which it is known at load that they do not run, and why."""
     return {one.job.name: one.reasons[0] for one in plan.jobs if one.action == "skip" and one.selected}
+
+
+def reused_before(plan: Plan) -> list[str]:
+    """The jobs that stand as an earlier run left them: they have succeeded."""
+    return [one.job.name for one in plan.jobs if one.action == "reuse"]
 
 
 def ended_before(plan: Plan) -> dict[str, Ended]:

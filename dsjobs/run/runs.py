@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from dsjobs.errors import InvalidFileError
 from dsjobs.model import Status
 from dsjobs.run import journal, lock, store
 from dsjobs.run.manifest import Fold
+from dsjobs.run.processes import is_alive
 from dsjobs.run.store import RunFolder
 
 STATES = ("running", "detached", "interrupted", "succeeded", "failed", "cancelled", "unbegun", "damaged")
@@ -30,8 +29,6 @@ _MOST = 1000
 """Runs of any environment that are looked through for that; each takes less than half a millisecond."""
 _END = 1 << 16
 """Bytes of a journal's end that are looked at: a record that ends or leaves a run is much shorter."""
-_CLOCK_STEP = 60.0
-"""Seconds by which the machine's clock may have been set since a process started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +111,7 @@ def _goes_on(run: Mapping[str, Any], folder: RunFolder | None) -> bool:
     if is_held is not None:
         return is_held
     since = [run["started_at"], *run["resumed_at"]][-1]
-    return bool(run["host"] != socket.gethostname()) or _is_alive(run["pid"], since)
-
-
-def _is_alive(pid: int, since: str) -> bool:
-    """Whether there is a process `pid` that was there at `since` already: a later one is another that got its number."""
-    if pid < 1:
-        return False  # to `kill` it would mean a group of processes
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        system = Path("/proc/stat").read_text()
-    except OSError:
-        return True  # No Linux: what was found out must do.
-    booted_at = float(system.partition("\nbtime ")[2].split()[0])
-    started_at = booted_at + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return fields[0] != "Z" and started_at <= datetime.fromisoformat(since).timestamp() + _CLOCK_STEP
+    return bool(run["host"] != socket.gethostname()) or is_alive(run["pid"], since)
 
 
 def _head(path: Path) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ class Scheduler:
     """Decides what happens next in one run. `start` or `restore` once, then `handle` for each event, until `is_finished`."""
 
     def __init__(self, needs: Needs, rules: Rules) -> None:
-        """`needs`: every job that runs, in the file's order, with the jobs it needs; without a cycle."""
+        """`needs`: every job of the run, in the file's order, with the jobs it needs; without a cycle."""
         self._rules = rules
         self._run_if = rules.run_if or {}
         self._needs = needs
@@ -75,10 +75,12 @@ class Scheduler:
         """The stop that is in force: the first one, or a later one that cancels."""
         return self._stop
 
-    def start(self, skipped: Mapping[str, str] | None = None) -> list[Action]:
-        """The first actions of the run. `skipped`: jobs that do not run, which is known already, and why."""
+    def start(self, skipped: Mapping[str, str] | None = None, reused: Iterable[str] = ()) -> list[Action]:
+        """The first actions of the run. `skipped`: jobs that do not run, which is known already, and why; `reused`: jobs that
+        need not, because an earlier success of theirs stands."""
         causes = skipped or {}
-        return self.restore(Past(dict.fromkeys(causes, Status.SKIPPED), causes, {}, frozenset(), {}, None))
+        ended = dict.fromkeys(causes, Status.SKIPPED) | dict.fromkeys(reused, Status.SUCCEEDED)
+        return self.restore(Past(ended, causes, {}, frozenset(), {}, None))
 
     def restore(self, past: Past) -> list[Action]:
         """Take up a run where it was, and return what follows. What is in flight counts as submitted: looking at it, or

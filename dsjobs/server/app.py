@@ -107,15 +107,15 @@ class _Routes:
         return JSONResponse(service.shown(operation))
 
     async def operation(self, request: Request) -> Response:
-        authenticate(self._service, request)
+        subject = authenticate(self._service, request)
         operation_id = request.path_params["operation_id"]
         if ":" in operation_id:
             raise ApiError(Code.NOT_FOUND, "Not Found")  # a verb that is unknown, not an operation
-        return JSONResponse(self._service.polled(operation_id), headers=self._poll_headers())
+        return JSONResponse(self._service.polled(operation_id, subject), headers=self._poll_headers())
 
     async def cancel(self, request: Request) -> Response:
-        authenticate(self._service, request)
-        operation = await asyncio.to_thread(self._service.ask_cancel, request.path_params["operation_id"])
+        subject = authenticate(self._service, request)
+        operation = await asyncio.to_thread(self._service.ask_cancel, request.path_params["operation_id"], subject)
         self._service.cancel(operation)
         return JSONResponse(self._service.shown(operation), headers=self._poll_headers())
 
@@ -138,7 +138,7 @@ class _Routes:
 
     async def iam_token(self, request: Request) -> Response:
         form, value = messages.token_exchange(await request.body(), strict=self._strict)
-        given = self._service.tokens.exchange(form, value, f"{_base_url(request)}/iam/v1/tokens")
+        given = self._service.tokens.exchange(form, value, _audiences(request))
         answer = {"iamToken": given.token, "expiresAt": timestamp(given.expires_at)}
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
@@ -166,9 +166,7 @@ class _Routes:
         if not token:
             raise unauthenticated("sessionToken is missing")
         host = hostname(request.headers["host"])
-        address = self._service.opening.enter(
-            request.path_params["operation_id"], token, f"[{host}]" if ":" in host else host
-        )
+        address = self._service.opening.enter(request.path_params["operation_id"], token, host)
         # 303: a browser follows with GET, also after a POST. The token must not leave through Referer or a cache.
         return RedirectResponse(
             address, status_code=303, headers={"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
@@ -216,6 +214,11 @@ def _cancel_methods(service: Service) -> list[str]:
 def _base_url(request: Request) -> str:
     """How this client reaches the server; the Host header has passed the gate."""
     return f"http://{request.headers['host']}"
+
+
+def _audiences(request: Request) -> tuple[str, ...]:
+    """This server's own address for IAM, as its client may write it: what comes through a proxy with TLS was https there."""
+    return tuple(f"{scheme}://{request.headers['host']}/iam/v1/tokens" for scheme in ("http", "https"))
 
 
 def _endpoint(request: Request, name: str) -> dict[str, str]:

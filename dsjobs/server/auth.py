@@ -54,14 +54,14 @@ class Tokens:
             raise unauthenticated()
         return subject
 
-    def exchange(self, form: str, value: str, audience: str) -> IamToken:
+    def exchange(self, form: str, value: str, audiences: Sequence[str]) -> IamToken:
         """The IAM token for a JWT or for the server's own token given as OAuth token. Raises ApiError (16).
 
-        `audience`: this server's own address of the exchange; a JWT may be for it as well as for the real one.
+        `audiences`: this server's own addresses of the exchange; a JWT may be for them as well as for the real one.
         """
         if form == "jwt":
             now = self._clock() / 10**9
-            return self.mint(service_accounts.verify(value, self._accounts, (JWT_AUDIENCE, audience), now))
+            return self.mint(service_accounts.verify(value, self._accounts, (JWT_AUDIENCE, *audiences), now))
         if not hmac.compare_digest(_digest(value), self._own):
             raise unauthenticated("OAuth token is invalid or expired.")
         return self.mint(USER_ID)

@@ -25,18 +25,18 @@ _MAX_SEQUENCE = 2**62
 
 
 class Inspection:
-    """The endpoints below `/_dsjobs/operations`. They want the same token as the API."""
+    """The endpoints below `/_dsjobs/operations`. They want the same token as the API, and show the same operations for it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def operations(self, request: Request) -> Response:
         """The newest operations, a page at a time; `next` is the `before` of the next page."""
-        self._authenticate(request)
+        subject = self._subject(request)
         text = request.query_params.get("before", str(_MAX_SEQUENCE))
         if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _MAX_SEQUENCE):
             raise bad_request([Violation("before", "must be the `next` of another page")])
-        found = await asyncio.to_thread(self._service.store.page, int(text), _PAGE_SIZE)
+        found = await asyncio.to_thread(self._service.page, int(text), _PAGE_SIZE, subject)
         page = {
             "operations": [_summary(operation) for operation in found],
             "next": found[-1].sequence if len(found) == _PAGE_SIZE else None,
@@ -67,12 +67,11 @@ class Inspection:
         text = await asyncio.to_thread(_read, self._path(self._found(request)))
         return PlainTextResponse("".join(_printed(json.loads(text))))
 
-    def _authenticate(self, request: Request) -> None:
-        self._service.tokens.authenticate(request.headers.get("authorization"))
+    def _subject(self, request: Request) -> str:
+        return self._service.tokens.authenticate(request.headers.get("authorization"))
 
     def _found(self, request: Request) -> StoredOperation:
-        self._authenticate(request)
-        return self._service.find(request.path_params["operation_id"])
+        return self._service.find(request.path_params["operation_id"], self._subject(request))
 
     def _path(self, operation: StoredOperation) -> Path:
         return self._service.notebooks / f"{operation.id}.ipynb"

@@ -13,8 +13,6 @@ from asyncio.subprocess import Process
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsjobs.server.gate import is_loopback
-
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
@@ -39,7 +37,7 @@ class LabError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LabPlace:
-    """Where a JupyterLab works and keeps its own files, at which address it listens, and whose interpreter runs it."""
+    """Where a JupyterLab works and keeps its own files, at which loopback address it listens, and whose interpreter runs it."""
 
     project: Path
     private: Path
@@ -137,8 +135,6 @@ def _command(place: LabPlace, port: int) -> list[str]:
         "--ServerApp.terminals_enabled=False",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
-    if not is_loopback(place.host):
-        options.append("--ServerApp.allow_remote_access=True")
     if os.geteuid() == 0:
         options.append("--allow-root")
     return [*guard, place.python, "-m", "jupyterlab", *options]

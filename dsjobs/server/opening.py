@@ -1,7 +1,8 @@
 """Project.Open: shows each status of the page, starts a JupyterLab, lets in whoever has the session token.
 
-Page: DataSphere API v2, REST, Project.Open. All of it runs in the server's event loop, because a JupyterLab ends with the
-thread that started it.
+Page: DataSphere API v2, REST, Project.Open. A JupyterLab speaks plain HTTP at a port of its own, and its address has a token: so
+projects are opened at loopback addresses only, on this machine or at the end of a tunnel to it. All of it runs in the server's
+event loop, because a JupyterLab ends with the thread that started it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsjobs.server import lab, outcomes
+from dsjobs.server import lab, operations, outcomes
 from dsjobs.server.answers import open_response
 from dsjobs.server.configuration import Configuration
-from dsjobs.server.errors import Code, unauthenticated
+from dsjobs.server.errors import ApiError, Code, unauthenticated
+from dsjobs.server.gate import is_loopback
 from dsjobs.server.lab import Lab, LabError, LabPlace
 from dsjobs.server.operations import OperationStore, StoredOperation
 
@@ -29,6 +31,11 @@ UNZIPPING_PROJECT = "OPEN_PROJECT_STATUS_UNZIPPING_PROJECT"
 ALLOCATING_VM = "OPEN_PROJECT_STATUS_ALLOCATING_VM"
 ALLOCATING_RESOURCES = "OPEN_PROJECT_STATUS_ALLOCATING_RESOURCES"
 STARTING_IDE = "OPEN_PROJECT_STATUS_STARTING_IDE"
+
+_NOT_FROM_AFAR = (
+    "Projects can be opened at a loopback address only, because JupyterLab speaks plain HTTP and its token would cross the "
+    "network in clear: open it on the server's machine, or through an SSH tunnel to a server that was started without --host"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,11 @@ class Opening:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._sessions: dict[str, _Session] = {}
 
+    def check_reach(self, hostname: str) -> None:
+        """Refuses who comes by a name that leads here over a network. Raises ApiError (9)."""
+        if not (is_loopback(self._configuration.host) and is_loopback(hostname.casefold())):
+            raise ApiError(Code.FAILED_PRECONDITION, _NOT_FROM_AFAR)
+
     def start(self, operation: StoredOperation) -> None:
         """Begins an accepted Open."""
         task = asyncio.create_task(self._run(operation))
@@ -65,14 +77,16 @@ class Opening:
             task.cancel()
 
     def enter(self, operation_id: str, session_token: str, hostname: str) -> str:
-        """Where a browser with this session token goes. Raises ApiError (16) when the token is wrong, old or closed."""
+        """Where a browser with this session token goes, that reaches this machine as `hostname`. Raises ApiError: 16 when the
+        token is wrong, old or closed."""
+        self.check_reach(hostname)
         session = next((session for session in self._sessions.values() if session.operation_id == operation_id), None)
         # Compared also where there is no session, so that an answer takes as long.
         expected = session.token if session else secrets.token_urlsafe(32)
         is_right = hmac.compare_digest(session_token.encode("utf-8", "surrogatepass"), expected.encode())
         if session is None or not is_right or time.monotonic() >= session.expires_at or not session.lab.is_running:
             raise unauthenticated("The session token is invalid or has expired. Open the project again.")
-        return session.lab.address(hostname)
+        return session.lab.address(f"[{hostname}]" if ":" in hostname else hostname)
 
     async def close(self) -> None:
         """Ends every JupyterLab."""
@@ -130,11 +144,11 @@ class Opening:
         return open_response(f"{operation.base_url}/open/{operation.id}", session.token)
 
     def _make_room(self, operation: StoredOperation) -> None:
-        """A folder for the new JupyterLab; those of projects that are closed are removed, all but the last one's log."""
+        """A folder for the new JupyterLab; those of projects that are closed are removed, and nothing else that lies there."""
         in_use = {session.operation_id for session in self._sessions.values()} | set(self._tasks)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         for old in self._folder.iterdir():
-            if old.name not in in_use:
+            if operations.is_id(old.name) and old.name not in in_use:
                 shutil.rmtree(old, ignore_errors=True)
         (self._folder / operation.id).mkdir(mode=0o700)
 

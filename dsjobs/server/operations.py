@@ -130,7 +130,7 @@ class OperationStore:
             found = _by_key(sql, new)
             if found is not None:
                 return found, False
-            operation_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+            operation_id = _new_id()
             values = (
                 operation_id, new.kind, new.project, json.dumps(new.request), json.dumps(new.inputs), new.base_url,
                 new.digest, new.created_by, new.idempotency_key, now, now, new.state, new.status,
@@ -153,10 +153,11 @@ class OperationStore:
         with self._read_lock:
             return _one(self._reader, "id = ?", operation_id)
 
-    def page(self, before: int, size: int) -> list[StoredOperation]:
-        """The newest operations whose sequence number is below `before`."""
+    def page(self, before: int, size: int, *, created_by: str | None = None) -> list[StoredOperation]:
+        """The newest operations whose sequence number is below `before`, all of them or those of one subject."""
+        condition = "sequence < ? AND created_by = coalesce(?, created_by) ORDER BY sequence DESC LIMIT ?"
         with self._read_lock:
-            return _many(self._reader, "sequence < ? ORDER BY sequence DESC LIMIT ?", before, size)
+            return _many(self._reader, condition, before, created_by, size)
 
     def unfinished(self) -> list[StoredOperation]:
         """Every operation that is not done, in the order in which they were accepted."""
@@ -213,6 +214,15 @@ class OperationStore:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+
+def is_id(name: str) -> bool:
+    """Whether this is what the ID of an operation looks like."""
+    return len(name) == _ID_LENGTH and set(name) <= set(_ALPHABET)
+
+
+def _new_id() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

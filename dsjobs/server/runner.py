@@ -31,6 +31,15 @@ from dsjobs.server.operations import OperationStore, State, StoredOperation
 _SWEEP_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What an operation came to. `backend_id`: how the backend knows it, where it does."""
+
+    result: outcomes.Result
+    record: outcomes.Record
+    backend_id: str | None
+
+
 @dataclass(slots=True)
 class _Run:
     """An operation that the backend runs. `is_held`: it has ended, but a fault keeps that back."""
@@ -53,7 +62,7 @@ class Runner:
         self._queue: deque[str] = deque()
         self._runs: dict[str, _Run] = {}
         self._runs_by_backend_id: dict[str, _Run] = {}
-        self._ends: dict[str, tuple[outcomes.Result, outcomes.Record]] = {}
+        self._ends: dict[str, _End] = {}
         self._is_stopping = False
         self._thread = threading.Thread(target=self._loop, name="dsjobs-runner", daemon=True)
 
@@ -61,6 +70,7 @@ class Runner:
         """Takes up what an earlier server left behind, then runs what comes."""
         for operation in self._store.unfinished():
             self._recover(operation)
+        self._save_ends()
         self._inbox.put(lambda: None)  # what was queued need not wait for news
         self._thread.start()
 
@@ -110,13 +120,14 @@ class Runner:
         except Empty:
             for run in list(self._runs.values()):
                 self._look(run)
+        self._save_ends()
         while self._queue and self._has_room() and not self._is_stopping:
             operation = self._store.get(self._queue[0])
             is_ours = operation is not None and self._store.claim(operation.id)
             self._queue.popleft()
             if is_ours and operation is not None:
                 self._start(operation)
-        self._save_ends()
+            self._save_ends()
 
     def _has_room(self) -> bool:
         return sum(not run.is_held for run in self._runs.values()) < self._configuration.max_running
@@ -190,18 +201,20 @@ class Runner:
         self._end(run.operation_id, result, outcomes.record(operation))
 
     def _end(self, operation_id: str, result: outcomes.Result, record: outcomes.Record | None = None) -> None:
+        """An operation has come to its end, which is kept until the store has it."""
         run = self._runs.pop(operation_id, None)
         if run is not None:
             del self._runs_by_backend_id[run.backend_id]
-        self._ends[operation_id] = (result, record or {})
-        self._save_ends()
+        self._ends[operation_id] = _End(result, record or {}, run.backend_id if run is not None else None)
 
     def _save_ends(self) -> None:
-        """Stores what has ended. When the disk refuses, it is kept for the next time."""
-        for operation_id, (result, record) in list(self._ends.items()):
-            self._store.finish(operation_id, result, record)
+        """Stores what has ended, and lets the backend forget it. When the disk refuses, it is kept for the next time."""
+        for operation_id, end in list(self._ends.items()):
+            self._store.finish(operation_id, end.result, end.record)
             del self._ends[operation_id]
-            self._configuration.tell(f"{operation_id} ended: {outcomes.summary(result)}")
+            if end.backend_id is not None:
+                self._backend.forget(end.backend_id)
+            self._configuration.tell(f"{operation_id} ended: {outcomes.summary(end.result)}")
 
     def _cancel(self, operation_id: str) -> None:
         run = self._runs.get(operation_id)

@@ -7,11 +7,12 @@ import json
 import time
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 from dsjobs.backends.protocol import Backend
 from dsjobs.model import Request
 from dsjobs.server import answers, opening, outcomes
-from dsjobs.server.auth import Tokens
+from dsjobs.server.auth import USER_ID, Tokens
 from dsjobs.server.configuration import Configuration
 from dsjobs.server.errors import ApiError, Code, Violation, bad_request
 from dsjobs.server.faults import FaultyView
@@ -84,34 +85,40 @@ class Service:
         if found := self._replayed(new):
             return found, False
         self.projects.folder(project_id)
+        self.opening.check_reach(urlsplit(base_url).hostname or "")
         return self.store.accept(new)
 
-    def find(self, operation_id: str) -> StoredOperation:
-        """An operation. Raises ApiError for an ID that is not known."""
+    def find(self, operation_id: str, subject: str) -> StoredOperation:
+        """An operation that this subject may see. Raises ApiError for an ID that is not known, and in the same words for one of
+        another subject."""
         operation = self.store.get(operation_id)
-        if operation is None:
+        if operation is None or not _may_see(subject, operation):
             raise ApiError(Code.NOT_FOUND, f"Operation {operation_id} not found")
         return operation
 
-    def polled(self, operation_id: str) -> dict[str, Any]:
+    def page(self, before: int, size: int, subject: str) -> list[StoredOperation]:
+        """The newest operations before a sequence number, of those that this subject may see."""
+        return self.store.page(before, size, created_by=None if subject == USER_ID else subject)
+
+    def polled(self, operation_id: str, subject: str) -> dict[str, Any]:
         """The Operation message of one poll."""
         if self._view.hides(operation_id):
             raise ApiError(Code.NOT_FOUND, f"Operation {operation_id} not found")
-        return self.shown(self.find(operation_id))
+        return self.shown(self.find(operation_id, subject))
 
     def shown(self, operation: StoredOperation) -> dict[str, Any]:
         """The Operation message."""
         message = answers.operation_json(operation)
         return self._view.changed(message) if self.configuration.faults else message
 
-    def ask_cancel(self, operation_id: str) -> StoredOperation:
+    def ask_cancel(self, operation_id: str, subject: str) -> StoredOperation:
         """Ends what is queued and notes the wish for what runs; `cancel` must follow. What is done stays as it is."""
-        self.find(operation_id)
+        self.find(operation_id, subject)
         if self.store.finish(operation_id, outcomes.CANCELLED, {}, only=State.QUEUED):
             self.configuration.tell(f"{operation_id} ended: {outcomes.summary(outcomes.CANCELLED)}")
         else:
             self.store.request_cancel(operation_id)
-        return self.find(operation_id)
+        return self.find(operation_id, subject)
 
     def cancel(self, operation: StoredOperation) -> None:
         """Tells whoever runs the operation. Belongs to the event loop."""
@@ -138,6 +145,11 @@ class Service:
         if found is not None and self.configuration.strict and found.digest != new.digest:
             raise ApiError(Code.ALREADY_EXISTS, f"The Idempotency-Key belongs to another request, operation {found.id}")
         return found
+
+
+def _may_see(subject: str, operation: StoredOperation) -> bool:
+    """Whoever has the server's own token sees everything; a service account, what it has started."""
+    return subject in (USER_ID, operation.created_by)
 
 
 def _digest(kind: str, content: Any) -> str:

@@ -95,7 +95,7 @@ def _variables(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[tuple[st
         if isinstance(value, MarkedMap):
             yield name, _described_variable(name, value, position, problems)
         else:
-            yield name, Variable(name, {"type": _type_of(value)}, True, value, "", position)
+            yield name, Variable(name, {"type": _type_of(value)}, True, value, "", position, position)
 
 
 def _secrets(data: MarkedMap) -> Iterator[tuple[str, SecretSource]]:
@@ -110,9 +110,11 @@ def _described_variable(name: str, written: MarkedMap, position: Position, probl
         problems.append(schema_diagnostic(problem, written, f"variable '{name}'", _default_hint(written)))
         schema = {}
     description = written.get("description", "")
-    variable = Variable(name, schema, "default" in written, written.get("default"), str(description), position)
-    if variable.has_default:
-        problem_of_default = wrong_value(variable, variable.default, written.value_position("default"))
+    place = written.value_position("default") if "default" in written else None
+    default = written.get("default")
+    variable = Variable(name, schema, place is not None, default, str(description), position, place)
+    if place is not None:
+        problem_of_default = wrong_value(variable, default, place)
         problems += [problem_of_default] if problem_of_default else []
     return variable
 

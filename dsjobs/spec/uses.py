@@ -12,6 +12,7 @@ from dsjobs.spec.combinations import identity
 from dsjobs.spec.contracts import violations
 from dsjobs.spec.layers import Layers, layers_of
 from dsjobs.spec.origins import Layer, layers_of_key
+from dsjobs.spec.secret_inputs import secret_name
 from dsjobs.spec.templates import Reference, understood
 from dsjobs.spec.variables import ENVIRON_PREFIX, typed
 
@@ -56,7 +57,7 @@ def layers_of_variable(given: Given, name: str) -> list[Layer]:
 def _weakest_first(given: Given, name: str) -> Iterator[Layer]:
     variable = given.spec.variables[name]
     if variable.has_default:
-        yield Layer("default", variable.default, variable.position)
+        yield Layer("default", variable.default, variable.default_position)
     written = given.environment.variables
     if isinstance(written, MarkedMap) and name in written:
         yield Layer(f"environment '{given.environment.name}'", written[name], written.value_position(name))
@@ -73,8 +74,11 @@ def _weakest_first(given: Given, name: str) -> Iterator[Layer]:
 
 
 def uses_in(value: Any, given: Given, layers: Layers, cell: Cell | None) -> list[Use]:
-    """The names in the templates of a value, each once. `layers`: of the job; `cell`: the one that is meant, where it has a
-    matrix."""
+    """The names in the templates of a value, each once, or the secret that it is. `layers`: of the job; `cell`: the one that is
+    meant, where it has a matrix."""
+    secret = secret_name(value)
+    if secret is not None:
+        return list(_secret_use(secret, given))
     references = (reference for template in understood(value) for reference in template.references)
     return [_use(reference, given, layers, cell) for reference in dict.fromkeys(references)]
 
@@ -96,6 +100,13 @@ def _use(reference: Reference, given: Given, layers: Layers, cell: Cell | None) 
     if root == "needs" and rest:
         return Use(str(reference), None, "at submit", tuple(_declared(reference, given)))
     return Use(str(reference), None, "at submit")
+
+
+def _secret_use(name: str, given: Given) -> Iterator[Use]:
+    """Where the secret that is an input is defined. Its value is asked for when a run starts, and never shown."""
+    source = given.spec.secrets.get(name)
+    if source is not None:
+        yield Use(f"secrets.{name}", None, "at submit", (Layer("secrets", source.as_json(), source.position),))
 
 
 def _declared(reference: Reference, given: Given) -> Iterator[Layer]:

@@ -59,7 +59,7 @@ def is_from_outside(value: VariableValue) -> bool:
 
 def _from_file(spec: Spec, environment: Environment) -> dict[str, VariableValue]:
     values = {
-        name: VariableValue(variable.default, str(variable.position))
+        name: VariableValue(variable.default, str(variable.default_position))
         for name, variable in spec.variables.items()
         if variable.has_default
     }

@@ -186,6 +186,36 @@ def test_cancel_when_the_operation_is_done_then_it_stays_as_it_is(any_bench):
     assert any_bench.backend.poll(done.id) == done
 
 
+def test_forget_when_the_operation_is_done_then_it_is_gone_or_the_service_is_asked_again(any_bench):
+    done = any_bench.run("ok.ipynb", "1")
+
+    any_bench.backend.forget(done.id)
+    any_bench.backend.forget(done.id)
+
+    if any_bench.backend.capabilities.survives:
+        assert any_bench.backend.poll(done.id) == done
+    else:
+        with pytest.raises(BackendError) as caught:
+            any_bench.backend.poll(done.id)
+        assert caught.value.retryable is False
+
+
+def test_forget_when_the_operation_is_not_done_then_it_goes_on_and_is_known(any_bench, until):
+    any_bench.write("long.ipynb", WAIT_FOR_EVER)
+    operation = any_bench.submit("long.ipynb")
+    assert until((any_bench.folder / "started").exists)
+
+    any_bench.backend.forget(operation.id)
+
+    assert not any_bench.backend.poll(operation.id).done
+    any_bench.backend.cancel(operation.id)
+    assert any_bench.wait(operation).cancelled
+
+
+def test_forget_when_the_operation_is_unknown_then_it_does_nothing(any_bench):
+    any_bench.backend.forget("no-such-operation")
+
+
 def test_check_when_nothing_is_wrong_then_it_says_nothing(any_bench):
     assert any_bench.backend.check([]) == []
 

@@ -146,3 +146,42 @@ def tree(parent: int) -> list[int]:
 def resident_kib(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
+@pytest.fixture
+def endless_start(tmp_path, monkeypatch) -> Path:
+    """What shows that a kernel runs the user's start-up file, which never comes to its end."""
+    startup = tmp_path / "ipython" / "profile_default" / "startup" / "endless.py"
+    startup.parent.mkdir(parents=True)
+    began = tmp_path / "began"
+    startup.write_text(f"import pathlib, time\npathlib.Path({str(began)!r}).touch()\nwhile True: time.sleep(1)")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    return began
+
+
+@pytest.mark.parametrize("settings", [{}, {"kernel_start": "usual"}], ids=["fork", "usual"])
+def test_cancel_when_the_kernel_never_becomes_ready_then_the_notebook_ends(bench_with, until, endless_start, settings):
+    bench = bench_with(settings)
+    bench.write("a.ipynb", "1")
+    operation = bench.submit("a.ipynb")
+    assert until(endless_start.exists)
+
+    bench.backend.cancel(operation.id)
+
+    assert bench.wait(operation).cancelled
+
+
+@pytest.mark.parametrize("settings", [{}, {"kernel_start": "usual"}], ids=["fork", "usual"])
+def test_close_when_a_kernel_never_becomes_ready_then_it_is_killed(
+    bench_with, until, processes_marked, endless_start, monkeypatch, settings
+):
+    mark = os.urandom(8).hex()
+    monkeypatch.setenv("DSJOBS_TEST_MARK", mark)
+    bench = bench_with(settings)
+    bench.write("a.ipynb", "1")
+    bench.submit("a.ipynb")
+    assert until(endless_start.exists)
+
+    bench.backend.close()
+
+    assert until(lambda: processes_marked(mark) == [], seconds=5)

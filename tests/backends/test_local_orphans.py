@@ -84,6 +84,36 @@ def test_fork_server_when_dsjobs_is_killed_while_it_imports_then_it_goes_and_lea
         assert until(lambda: os.listdir(left_behind) == [], seconds=5)
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "import pathlib, time\npathlib.Path(__file__).with_suffix('.began').touch()\ntime.sleep(600)",
+        "import pathlib, subprocess\nsubprocess.Popen(['sleep', '600'])\npathlib.Path(__file__).with_suffix('.began').touch()",
+    ],
+    ids=["that never ends", "that starts a process"],
+)
+def test_fork_server_when_dsjobs_is_killed_and_a_module_was_preloaded_then_nothing_is_left(
+    bench, tmp_path, until, processes_marked, module
+):
+    bench.write("long.ipynb", LONG)
+    (tmp_path / "preloaded.py").write_text(module)
+    name, value = "DSJOBS_TEST_MARK", os.urandom(8).hex()
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    with tempfile.TemporaryDirectory(dir="/tmp") as left_behind:
+        runner = subprocess.Popen(
+            [sys.executable, "-c", RUNNER, str(bench.folder), '{"preload": ["preloaded"]}', "a"],
+            env={**os.environ, name: value, "PYTHONPATH": paths, "TMPDIR": left_behind},
+        )
+        try:
+            assert until((tmp_path / "preloaded.began").exists)
+        finally:
+            runner.kill()
+            runner.wait()
+
+        assert until(lambda: processes_marked(value) == [], seconds=10)
+        assert until(lambda: os.listdir(left_behind) == [], seconds=5)
+
+
 def fork_servers() -> set[int]:
     return {pid for pid in children(os.getpid()) if "server.py" in command(pid)}
 

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from processes import started
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="looks at sockets and processes as POSIX has them")
 
@@ -186,7 +187,7 @@ def test_pool_when_dsjobs_is_killed_then_waiting_kernels_are_gone_at_once(bench,
     with tempfile.TemporaryDirectory(dir="/tmp") as left_behind:
         environ = {**os.environ, "DSJOBS_TEST_MARK": mark, "PYTHONPATH": str(ROOT), "TMPDIR": left_behind}
         command = [sys.executable, "-c", RUNNER, str(bench.folder)]
-        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as runner:
+        with started(command, env=environ, stdout=subprocess.PIPE, text=True) as runner:
             assert runner.stdout.readline() == "ran\n"
             assert until(lambda: kernels(processes_marked(mark)))
             runner.kill()
@@ -196,4 +197,11 @@ def test_pool_when_dsjobs_is_killed_then_waiting_kernels_are_gone_at_once(bench,
 
 
 def kernels(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if b"ipykernel_launcher" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if b"ipykernel_launcher" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""

@@ -112,6 +112,13 @@ SLEEP = """\
   - {name: never, needs: [sleep], notebook: train.ipynb, inputs: {ROWS: 1, ALPHA: 1}}
 """
 
+GATE = """\
+import pathlib, time
+pathlib.Path('started').touch()
+while not pathlib.Path('open').exists():
+    time.sleep(0.05)
+"""
+"""The cell of a notebook that runs until it is let go."""
 
 UPLOAD = "\nurl = os.environ.get('DSJOBS_OUTPUTS_URL')  # where the outputs would go, if there were a store"
 
@@ -121,7 +128,7 @@ def write_project(folder: Path, jobs: str = LOAD + TRAIN) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "jobs.yaml").write_text(HEAD + jobs)
     notebooks = folder / "notebooks"
-    load = "import os\nrows = 3\ngreeting = 'hällo ' + os.environ['REGION']\nrun = os.environ.get('RUN')"
+    load = "import os\nrows = 3\ngreeting = 'hällo ' + os.environ['REGION']\nrun = os.environ.get('RUN', '')"
     write_notebook(notebooks / "load.ipynb", load + UPLOAD)
     score = "score = float(os.environ['ALPHA']) * int(os.environ['ROWS'])"
     write_notebook(notebooks / "train.ipynb", "import os", score + UPLOAD)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from as_user import LOAD, TRAIN, UPLOAD, by_name, run, write_notebook, write_project
+from as_user import LOAD, TRAIN, UPLOAD, by_name, run, statuses, write_notebook, write_project
 from held_schemas import problems_below
 
 from dsjobs.cli import main, saved_plans
@@ -101,7 +101,7 @@ def test_plan_when_spec_and_variable_changed_in_the_file_then_says_both(project,
     text = text.replace("default: 0.1", "default: 0.2").replace("outputs: [score]", "outputs: [score]\n    spec: g1.1")
     Path("jobs.yaml").write_text(text)
     (first,) = run_ids(project)
-    expected = f"run: since run {first}: spec (none) → g1.1; inputs.ALPHA 0.1 → 0.2 (jobs.yaml:3:32)"
+    expected = f"run: since run {first}: spec (none) → g1.1; inputs.ALPHA 0.1 → 0.2 (jobs.yaml:3:56)"
     assert why(plan())["train"] == expected
 
 
@@ -243,3 +243,16 @@ def test_saved_plan_when_a_notebook_of_a_reused_job_changed_then_is_refused(proj
     plan("--out", "plan.json")
     train("import os", TRAINING + " + 1")
     assert refusal() == "train.ipynb cell 2 changed"
+
+
+def test_apply_when_a_need_is_reused_then_run_if_takes_it_for_a_success(tmp_path):
+    jobs = """\
+  - {name: a, notebook: load.ipynb, cache: true, inputs: {REGION: eu}}
+  - {name: on_failure, needs: [a], run_if: at_least_one_failed, notebook: load.ipynb, inputs: {REGION: eu}}
+  - {name: on_success, needs: [a], run_if: at_least_one_success, notebook: load.ipynb, inputs: {REGION: eu}}
+"""
+    project = write_project(tmp_path / "conditions", jobs)
+    expected = {"a": "succeeded", "on_failure": "skipped", "on_success": "succeeded"}
+    for action in ("run", "reuse"):
+        ended = run("apply", "-q", "-o", "json", cwd=project)
+        assert (ended.code, by_name(ended.json)["a"]["action"], statuses(ended.json)) == (0, action, expected)

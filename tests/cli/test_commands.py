@@ -24,6 +24,7 @@ from as_user import (
     write_project,
 )
 from held_schemas import problems_in, problems_of
+from processes import started
 
 from dsjobs import __version__, schemas
 from dsjobs.cli import COMMANDS
@@ -145,7 +146,7 @@ def test_apply_when_jsonl_is_asked_for_then_stdout_is_the_journal(tmp_path):
 
 def test_apply_when_the_reader_of_jsonl_leaves_then_the_run_goes_on(tmp_path):
     project = write_project(tmp_path / "project", LOAD)
-    with subprocess.Popen(
+    with started(
         command("apply", "-q", "-o", "jsonl"), cwd=project, env=environment(), stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
@@ -180,6 +181,25 @@ def test_apply_when_the_copy_cannot_be_written_then_nothing_runs(project, path, 
     assert ended.code == 2 and message in ended.err
     assert not (project / ".dsjobs").exists()
     assert (project / "jobs.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("train", "code"), [("score = 1", 4), ("score = 1 / 0", 1), ("import os; os.mkdir('../out'); score = 1", 0)]
+)
+def test_apply_when_the_folder_of_the_copy_vanishes_then_the_run_goes_on_and_it_is_said(project, train, code):
+    gone = "import shutil; shutil.rmtree('../out'); rows, greeting = 3, 'hello'"
+    write_notebook(project / "notebooks" / "load.ipynb", gone)
+    write_notebook(project / "notebooks" / "train.ipynb", train)
+    copy = project / "out" / "manifest.json"
+    ended = run("apply", "--manifest", copy, cwd=project)
+    assert ended.code == code, ended.err
+    message = f"{copy}: the manifest cannot be written: No such file or directory"
+    assert ended.err.count(f"{message}; it is tried again when something changes\n") == 1
+    manifest = manifest_of(project)
+    assert statuses(manifest)["load"] == "succeeded" and manifest["run"]["status"] != "running"
+    if code == 0:
+        assert json.loads(copy.read_bytes()) == manifest
+    assert (f"error: {message}\n  hint: the journal has everything: `dsjobs status " in ended.err) == (code != 0)
 
 
 def test_apply_when_state_cannot_be_kept_then_says_what_to_do(project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from as_user import (
+    GATE,
     LOAD,
     SLEEP,
     TIMEOUT,
@@ -20,10 +22,13 @@ from as_user import (
     run,
     statuses,
     until,
+    write_notebook,
     write_project,
 )
+from undisturbed import comparable
 
 from dsjobs.run import journal
+from dsjobs.run.manifest import fold
 
 
 @pytest.fixture
@@ -122,9 +127,24 @@ def test_on_interrupt_when_it_is_detach_then_the_run_can_be_taken_up(sleeping):
     assert kinds(journal.read(path))[-1] == "run_detached"
 
 
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory) -> Path:
+    """A project whose earlier run was killed, so that its name still stands in the locks. Not to be changed."""
+    project = write_project(tmp_path_factory.mktemp("left") / "project", SLEEP % "gate")
+    write_notebook(project / "notebooks" / "gate.ipynb", GATE)
+    started = project / "notebooks" / "started"
+    with subprocess.Popen(command("apply", "-q"), cwd=project, env=environment()) as process:
+        until(started.exists, "the notebook's start")
+        process.kill()
+    started.unlink()
+    return project
+
+
 @pytest.mark.parametrize("number", range(int(os.environ.get("DSJOBS_TEST_PAIRS", "3"))))
-def test_apply_when_two_start_at_once_then_one_runs_and_the_other_names_it(tmp_path, number):
-    project = write_project(tmp_path / "project", LOAD + TRAIN)
+def test_apply_when_two_start_at_once_then_one_runs_and_the_other_names_it(tmp_path, left_behind, number):
+    project = tmp_path / "project"
+    shutil.copytree(left_behind, project)
+    earlier = run_id(project)
     pair = [
         subprocess.Popen(
             command("apply", "-q"), cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -132,16 +152,20 @@ def test_apply_when_two_start_at_once_then_one_runs_and_the_other_names_it(tmp_p
         )
         for _ in range(2)
     ]  # fmt: skip
-    ended = [(process.communicate(timeout=TIMEOUT), process.returncode) for process in pair]
-    codes = sorted(code for _, code in ended)
-    assert codes in ([0, 6], [0, 0]), ended
-    for (_, err), code in ended:
-        if code == 6:
-            assert f"is locked by run {run_id(project)}" in err or "is locked by another process" in err
-    runs = list((project / ".dsjobs" / "runs").iterdir())
-    assert len(runs) == codes.count(0)
-    for folder in runs:
-        assert kinds(journal.read(folder / "journal.jsonl"))[-1] == "run_finished"
+    try:
+        until(lambda: any(process.poll() is not None for process in pair), "the end of one of them", deadline=TIMEOUT)
+        (project / "notebooks" / "open").touch()
+        ended = [(process.communicate(timeout=TIMEOUT)[1], process.wait(), process.pid) for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+    (winner, *_), (loser, *_) = sorted(ended, key=lambda one: one[1]), sorted(ended, key=lambda one: -one[1])
+    assert (winner[1], loser[1]) == (0, 6), ended
+    (folder,) = [folder for folder in (project / ".dsjobs" / "runs").iterdir() if folder.name != earlier]
+    assert f"jobs.yaml is locked by run {folder.name} (process {winner[2]} on " in loser[0]
+    manifest = fold(journal.read(folder / "journal.jsonl"))
+    assert statuses(manifest) == {"sleep": "succeeded", "never": "succeeded"}
+    assert manifest == json.loads((folder / "manifest.json").read_bytes())
 
 
 def run_id(project: Path) -> str:
@@ -167,18 +191,42 @@ def disk(tmp_path):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+LONG = """\
+  - {name: load, notebook: load.ipynb, outputs: [rows]}
+  - name: train
+    needs: [load]
+    notebook: train.ipynb
+    inputs: {ROWS: "{{ needs.load.outputs.rows }}", ALPHA: "1", LONG: "{{ 'x' * 100000 }}{{ needs.load.outputs.rows }}"}
+    outputs: [score]
+"""
+"""The second job's request is longer than what is left of the disk, and is known only when the first has ended."""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_apply_when_the_disk_is_full_then_it_ends_with_a_clear_error_and_can_be_taken_up(tmp_path, disk):
-    project = write_project(tmp_path / "project", LOAD + TRAIN)
-    state = disk("size=64k")
+    plain, project = (write_project(tmp_path / name, LONG) for name in ("plain", "project"))
+    for folder in (plain, project):
+        note = "open('../counter', 'a').write('{} ')"
+        write_notebook(folder / "notebooks" / "load.ipynb", note.format("load"), "rows = 3")
+        write_notebook(
+            folder / "notebooks" / "train.ipynb", note.format("train"), "import os; score = os.environ['LONG'][-2:]"
+        )
+    assert run("apply", cwd=plain).code == 0
+    state = disk("size=1m")
     filler = state / "filler"
-    filler.write_bytes(b"x" * (64 * 1024 - 5 * 4096))
+    filler.write_bytes(b"x" * (1024 * 1024 - 15 * 4096))
     ended = run("apply", "--state-dir", str(state), cwd=project)
     assert ended.code == 4, ended.err
     assert "the run cannot be written down: No space left on device" in ended.err and "dsjobs resume" in ended.err
+    assert (project / "counter").read_text() == "load "
+
     filler.unlink()
-    ended = run("resume", "--state-dir", str(state), cwd=project)
-    assert ended.code in (0, 1), ended.err
+    ended = run("resume", "-o", "json", "--state-dir", str(state), cwd=project)
+    assert ended.code == 0, ended.err
+    assert (project / "counter").read_text() == "load train "
+    (path,) = state.glob("runs/*/manifest.json")
+    assert ended.json == json.loads(path.read_bytes()) == fold(journal.read(path.with_name("journal.jsonl")))
+    assert comparable(ended.json, state, project) == comparable(manifest_of(plain), plain / ".dsjobs", plain)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")

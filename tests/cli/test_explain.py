@@ -126,17 +126,29 @@ def test_explanation_of_a_valid_file_agrees_with_its_plan(path: Path, monkeypatc
             for job in mine[:2]:
                 keys = every_key(Explained(given, fields, [job]))
                 inputs = {one["key"][7:]: one["value"] for one in keys if one["key"].startswith("inputs.")}
-                known = {**job.request.input_variables, **dict.fromkeys(job.request.secrets, "***")}
+                secrets = {name: {"secret": secret} for name, secret in job.request.secrets.items()}
+                known = {**job.request.input_variables, **secrets}
                 assert {name: text for name, text in inputs.items() if text is not None} == known
                 assert {name for name, text in inputs.items() if text is None} == set(job.deferred_inputs)
                 assert all(sum(layer["state"] == "used" for layer in one["layers"]) == 1 for one in keys)
             assert len(every_key(Explained(given, fields, mine))) == len(keys)
 
 
-@pytest.mark.parametrize("value", [{"secret": "TOKEN"}, [1, {"secret": "TOKEN"}]])
-def test_secret_when_it_is_explained_stays_one(value: Any) -> None:
-    assert "TOKEN" not in json.dumps(explained.plain(value))
-    assert "***" in json.dumps(explained.plain(value))
+def test_secret_when_it_is_explained_as_json_has_its_name_and_its_definition(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CASES / "explain")
+    monkeypatch.setenv("LOAD_TOKEN", "hunter2-hunter2")
+    code, out, err = run("dsjobs explain load.inputs.TOKEN -f blocks.yaml -o json")
+    (key,) = json.loads(out)["keys"]
+    assert (code, err, key["value"], key["template"]) == (0, "", {"secret": "TOKEN"}, None)
+    assert [(one["value"], one["place"]) for one in key["layers"]] == [({"secret": "TOKEN"}, "blocks.yaml:20:14")]
+    (use,) = key["uses"]
+    assert (use["name"], use["value"], use["known"]) == ("secrets.TOKEN", None, "at submit")
+    assert [(one["layer"], one["value"], one["line"]) for one in use["layers"]] == [
+        ("secrets", {"env": "LOAD_TOKEN"}, 9)
+    ]
+    assert "hunter2" not in out
 
 
 def test_value_when_it_is_no_plain_data_is_shown_by_its_own_text() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from as_user import LOAD, Ended, command, environment, run, until, write_project
+from processes import started
 
 from dsjobs.run import journal, store
 
@@ -40,7 +41,7 @@ def ran(tmp_path_factory) -> Path:
 def at_terminal(*arguments: str, cwd: Path, typed: str) -> Ended:
     """dsjobs at a terminal, where `typed` is typed when it asks."""
     leader, follower = pty.openpty()
-    with subprocess.Popen(
+    with started(
         command(*arguments), cwd=cwd, env=environment(), stdin=follower, stdout=subprocess.PIPE, stderr=follower
     ) as process:
         os.close(follower)
@@ -117,7 +118,7 @@ def test_run_when_its_environment_is_protected_then_is_left_alone(ran, tmp_path,
 
 def test_cancel_when_a_process_looks_after_the_run_then_it_is_not_asked(tmp_path):
     project = protect(write_project(tmp_path / "project", "  - {name: sleep, notebook: sleep.ipynb}\n"))
-    with subprocess.Popen(command("apply", "-q", "--yes"), cwd=project, env=environment()) as process:
+    with started(command("apply", "-q", "--yes"), cwd=project, env=environment()) as process:
         until((project / "notebooks" / "started").exists, "the notebook's start")
         ended = run("cancel", cwd=project)
         assert (ended.code, ended.err) == (6, REFUSAL)

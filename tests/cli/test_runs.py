@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from as_user import HEAD, LOAD, SLEEP, Ended, command, environment, manifest_of, run, until, write_project
+from processes import started
 
 RUN = r"\d{8}-\d{6}-[0-9a-f]{6}"
 
@@ -123,7 +124,7 @@ def test_status_when_a_run_failed_then_the_last_line_names_what_comes_next(proje
 
 def test_status_when_the_process_was_killed_then_the_run_was_interrupted(tmp_path):
     project = write_project(tmp_path / "project", SLEEP % "sleep")
-    with subprocess.Popen(
+    with started(
         command("apply", "-q"), cwd=project, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         until((project / "notebooks" / "started").exists, "the notebook's start")

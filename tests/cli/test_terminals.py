@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from as_user import Ended, command, environment, run
+from as_user import TIMEOUT, Ended, command, environment, manifest_of, run
+from processes import started
 
 ESCAPE = "\x1b["
 
@@ -66,7 +67,7 @@ def test_json_when_the_terminal_is_not_utf_8_then_is_json_all_the_same(failed, a
 
 @pytest.mark.parametrize("arguments", [["plan"], ["status"], ["schema"]])
 def test_pipe_when_its_reader_leaves_at_once_then_nothing_is_said(failed, arguments):
-    with subprocess.Popen(
+    with started(
         command(*arguments), cwd=failed, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -76,7 +77,7 @@ def test_pipe_when_its_reader_leaves_at_once_then_nothing_is_said(failed, argume
 
 
 def test_pipe_when_only_errors_go_there_then_the_exit_code_stays(failed):
-    with subprocess.Popen(
+    with started(
         command("status", "nothing"), cwd=failed, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -102,3 +103,17 @@ def test_stdout_when_the_disk_is_full_then_says_so(failed):
         )
     assert done.returncode == 4
     assert done.stderr.decode() == "error: No space left on device\n"
+
+
+@pytest.mark.parametrize(("flags", "streams", "code"), [(["-o", "jsonl"], {"stdout"}, 4), ([], {"stderr"}, 0)])
+def test_run_when_what_it_prints_finds_a_full_disk_then_goes_on_to_its_end(project, flags, streams, code):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command("apply", *flags), cwd=project, env=environment(), timeout=TIMEOUT,
+            **{name: full if name in streams else subprocess.PIPE for name in ("stdout", "stderr")},
+        )  # fmt: skip
+    assert done.returncode == code
+    assert manifest_of(project)["run"]["status"] == "succeeded"
+    if code:
+        assert done.stderr.decode().count("stdout: the events cannot be written: No space left on device") == 2
+        assert "hint: the journal has everything: `dsjobs status " in done.stderr.decode()

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 from loopback import TOKEN, Loopback, settings_for
 
+from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere import connection
 from dsjobs.backends.datasphere.backend import DataSphereBackend
 from dsjobs.backends.datasphere.client import Edge
-from dsjobs.backends.datasphere.connection import Connection, Given
+from dsjobs.backends.datasphere.connection import Connection
 from dsjobs.backends.datasphere.transport import Timeouts
 from dsjobs.backends.protocol import Submission
 from dsjobs.model import Request
 
+SUBMITTED_AT = 1_800_000_000.123456
 QUICK = Timeouts(connect=2.0, read=2.0)
 
 
@@ -78,10 +80,10 @@ def connect(server: Loopback, moments: Moments) -> Iterator[Callable[..., Connec
     """Makes connections to the server whose waiting takes no time."""
     made = []
 
-    def make(environ: dict | None = None, given: Given | None = None, **settings) -> Connection:
+    def make(environ: dict | None = None, access: Access | None = None, **settings) -> Connection:
         around = {"YC_IAM_TOKEN": TOKEN} if environ is None else environ
         parsed = settings.pop("parsed", None) or settings_for(server, **settings)
-        made.append(connection.connect(parsed, around, given, outside=moments.edge, timeouts=QUICK))
+        made.append(connection.connect(parsed, around, access, outside=moments.edge, timeouts=QUICK))
         return made[-1]
 
     yield make
@@ -93,7 +95,7 @@ def submission(name: str = "train.ipynb", **fields) -> Submission:
     fields.setdefault("project", "bt1abcdefghijklmnopq")
     if "cell" not in fields:
         fields.setdefault("notebook", name)
-    return Submission("train", 1, Request(**fields))
+    return Submission("train", 1, Request(**fields), submitted_at=SUBMITTED_AT)
 
 
 @pytest.fixture(name="submission")

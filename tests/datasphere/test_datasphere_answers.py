@@ -10,6 +10,7 @@ from requests.structures import CaseInsensitiveDict
 from dsjobs.backends.datasphere import answers, status, timestamps
 from dsjobs.backends.datasphere.answer import Answer, Call
 from dsjobs.backends.datasphere.status import ServiceError
+from dsjobs.run.records import moment
 
 GET = Call("GET", "https://operation.api.cloud.yandex.net/operations/op1", {"x-client-request-id": "c-1"})
 POST = Call("POST", "https://datasphere.api.cloud.yandex.net/datasphere/v2/projects/bt1:execute", {})
@@ -100,6 +101,28 @@ def test_execution_when_the_service_says_so_then_the_outcome_is_this(body, expec
     assert seen.done is (expected != "in flight")
 
 
+@pytest.mark.parametrize(
+    "body", [body for body, expected in OUTCOMES if expected in ("notebook", "aborted", "backend")]
+)
+def test_execution_when_it_failed_then_the_message_ends_with_the_ids(body):
+    seen = answers.execution(answer(body, x_request_id="r-1", x_server_trace_id="2bd7:2bbc:1"))
+
+    assert seen.failure.message.endswith(" (request r-1, trace 2bd7:2bbc:1, client request c-1)")
+
+
+@pytest.mark.parametrize("part", ['"id":"op1","done":true,"error":{%s}', "%s"])
+def test_execution_when_an_error_that_came_with_200_has_an_id_then_it_is_shown(part):
+    info = '{"@type":"type.googleapis.com/google.rpc.RequestInfo","requestId":"r-2"}'
+    body = "{" + part % f'"code":13,"message":"no machine","details":[{info}]' + "}"
+
+    try:
+        said = answers.execution(answer(body)).failure.message
+    except ServiceError as error:
+        said = str(error)
+
+    assert said.endswith("INTERNAL: no machine (request r-2, client request c-1)")
+
+
 # Answers that hold no operation: (status, body, content type, call) and whether trying again may help.
 NO_OPERATION = [
     (200, '{"id":"op1","done":true,"resp', "application/json", GET, True),
@@ -173,7 +196,10 @@ def test_execution_when_there_is_no_operation_then_it_says_whether_to_try_again(
         ("1970-01-01T03:00:00+03:00", 0.0),
         ("1969-12-31T23:30:00-00:30", 0.0),
         ("0001-01-01T00:00:00Z", -62135596800.0),
-        ("9999-12-31T23:59:59.999999999Z", 253402300799.999999),
+        ("9999-12-31T23:59:59.999999999Z", 253402300799.99997),  # the last that a float can hold
+        ("9999-12-31T23:59:59-00:01", None),
+        ("0001-01-01T00:00:00+00:01", None),
+        ("2026-01-01T00:00:00+99:00", None),
         ("2026-02-30T00:00:00Z", None),
         ("2026-01-01T00:00:60Z", None),
         ("2026-01-01 00:00", None),
@@ -184,6 +210,7 @@ def test_execution_when_there_is_no_operation_then_it_says_whether_to_try_again(
 )
 def test_seconds_when_a_time_has_any_number_of_digits_then_it_is_read(text, expected):
     assert timestamps.seconds(text) == expected
+    assert expected is None or moment(expected).startswith(("1", "2", "0001-", "9999-12-31T23:59:59"))
 
 
 def test_execution_when_it_is_done_then_it_has_its_own_times():
@@ -211,7 +238,12 @@ def test_execution_when_the_times_are_in_the_wrong_order_then_it_did_not_end_bef
         ({"X_Operation_Poll_Interval": " 12 "}, 12.0),
         ({"x_operation_poll_interval": "99999999"}, 300.0),
         ({"x_operation_poll_interval": "soon"}, None),
+        ({"x_operation_poll_interval": "²"}, None),
+        ({"x_operation_poll_interval": "٣"}, None),
+        ({"x_operation_poll_interval": "-1"}, None),
+        ({"x_operation_poll_interval": "9" * 5000}, 300.0),
         ({"Retry_After": "9"}, 9.0),
+        ({"Retry_After": "²"}, None),
         ({}, None),
     ],
 )
@@ -229,7 +261,16 @@ RETRY_INFO = '{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"
         ({"Retry_After": "3"}, "8s", 3.0),
         ({"Retry_After": "1000000"}, None, 300.0),
         ({"Retry_After": "Fri, 01 Jan 1999 00:00:00 GMT"}, None, 0.0),
+        ({"Retry_After": "Fri Jan  1 00:00:00 1999"}, None, 0.0),
+        ({"Retry_After": "Fri, 01 Jan 9999 00:00:00 GMT"}, None, 300.0),
         ({"Retry_After": "whenever"}, "5s", 5.0),
+        ({"Retry_After": "²"}, "5s", 5.0),
+        ({"Retry_After": "1²"}, None, None),
+        ({"Retry_After": "-3"}, None, None),
+        ({"Retry_After": "9" * 5000}, None, 300.0),
+        ({"Retry_After": "Fri, 01 Jan 99999999999999 00:00:00 GMT"}, "5s", 5.0),
+        ({"Retry_After": "Fri, 99 Jan 1999 00:00:00 GMT"}, "5s", 5.0),
+        ({"Retry_After": "Mon, 01 Jan 0001 00:00:00 -0000"}, None, 0.0),
         ({}, "0.250s", 0.25),
         ({}, "5", None),
         ({}, None, None),
@@ -271,6 +312,22 @@ def test_refusal_when_fields_were_wrong_then_the_message_names_them():
     error = status.refusal(answer(body, 400))
 
     assert "INVALID_ARGUMENT: bad request; notebook_id: too long; quota gpu: 0; слишком длинно (" in str(error)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"@type": "google.rpc.BadRequest", "fieldViolations": 5},
+        {"@type": "google.rpc.QuotaFailure", "violations": True},
+        {"@type": "google.rpc.QuotaFailure", "violations": {"subject": "gpu"}},
+        {"@type": "google.rpc.LocalizedMessage", "message": 5},
+        {"@type": ["google.rpc.RequestInfo"], "requestId": {}},
+    ],
+)
+def test_refusal_when_a_detail_is_not_of_its_form_then_it_adds_nothing(detail):
+    body = json.dumps({"code": 3, "message": "bad request", "details": [detail]})
+
+    assert "INVALID_ARGUMENT: bad request (" in str(status.refusal(answer(body, 400)))
 
 
 def test_refusal_when_a_gateway_sent_a_page_then_its_words_are_shown_on_one_line():

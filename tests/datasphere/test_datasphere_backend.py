@@ -162,12 +162,13 @@ def test_submit_when_the_metadata_is_of_this_request_then_it_is_accepted(server,
 def test_submit_when_the_key_was_used_for_something_else_then_that_is_an_error(
     server, backend, submission, metadata, what
 ):
-    server.on("POST", EXECUTE, operation(metadata=metadata))
+    server.on("POST", EXECUTE, Reply(200, operation(metadata=metadata).body, {"x-request-id": "r-7"}))
 
     with pytest.raises(BackendError, match=what) as caught:
         submit(backend(), submission)
 
     assert not caught.value.retryable
+    assert "(request r-7, client request " in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -241,9 +242,9 @@ def test_poll_when_the_service_says_when_to_come_back_then_the_next_look_is_then
 
 
 def test_poll_when_it_is_of_another_operation_then_that_is_an_error(server, backend):
-    server.on("GET", OPERATIONS, succeeded(id="op9"))
+    server.on("GET", OPERATIONS, Reply(200, succeeded(id="op9").body, {"x-request-id": "r-7"}))
 
-    with pytest.raises(BackendError, match="the service told of op9") as caught:
+    with pytest.raises(BackendError, match=r"the service told of op9 \(request r-7, ") as caught:
         backend().poll(OPERATION)
 
     assert caught.value.retryable
@@ -433,6 +434,21 @@ def test_submit_when_the_key_is_another_then_so_is_the_address(stored, submissio
 
     addresses = [asked.json["inputVariables"]["DSJOBS_OUTPUTS_URL"] for asked in server.asked]
     assert addresses[0] != addresses[1] == addresses[2]
+
+
+def test_submit_when_another_process_repeats_it_then_it_is_the_same_request(server, backend, submission):
+    server.on("POST", EXECUTE, operation())
+    server.on("PUT", ".*", Reply(200))
+    environ = {"YC_IAM_TOKEN": TOKEN, "AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "very-secret"}
+    place = {"output_store": "s3://bucket/runs", "output_store_endpoint": server.url}
+
+    for _ in range(2):
+        submit(backend(environ, **place), submission, output_variable_names=("auc",))
+
+    first, second = server.calls("POST", EXECUTE)
+    assert first.body == second.body
+    # Signed for the moment of the first submit: neither process knows what time it is.
+    assert "X-Amz-Date=20270115T080000Z" in first.json["inputVariables"]["DSJOBS_OUTPUTS_URL"]
 
 
 def test_submit_when_the_store_cannot_be_made_then_nothing_is_sent(server, backend, submission, tmp_path):

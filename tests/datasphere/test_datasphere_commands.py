@@ -8,10 +8,12 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import requests
 from loopback import (
     EXECUTE,
     OPERATION,
@@ -24,9 +26,12 @@ from loopback import (
     refused,
     succeeded,
 )
+from processes import started
+from s3_server import BUCKET, KEYS, s3_server
 
 from dsjobs import cli
 from dsjobs.backends.datasphere import opening
+from dsjobs.backends.datasphere.endpoints import PUBLISHED
 
 REPOSITORY = Path(__file__).parents[2]
 OPEN = r"/datasphere/v2/projects/[^/]+:open"
@@ -89,6 +94,13 @@ jobs: [{{name: a, project: x, notebook: a.ipynb}}]
     return tmp_path
 
 
+def until(is_so):
+    """Wait for something in another process, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def opening_reply(status=None, *, done=False, **fields):
     metadata = {"projectId": PROJECT, **({"status": status} if status is not None else {})}
     return Reply(body={"id": OPERATION, "done": done, "metadata": metadata, **fields})
@@ -112,6 +124,12 @@ def opens(server):
 @pytest.fixture
 def is_open(server):
     server.on("POST", OPEN, opening_reply(done=True, response=OPENED))
+
+
+def lists_itself(server):
+    """Makes a discovery root of the server: everything is there."""
+    addresses = [{"id": name, "address": server.url} for name in ("datasphere", "operation", "iam")]
+    server.on("GET", "/endpoints", Reply(body={"endpoints": addresses}))
 
 
 # --- open ---
@@ -151,8 +169,7 @@ def test_open_when_json_is_asked_for_then_it_has_both(dsjobs, folder, is_open):
 
 
 def test_open_when_there_is_no_job_file_then_an_id_and_an_endpoint_are_enough(dsjobs, tmp_path, server, is_open):
-    addresses = [{"id": name, "address": server.url} for name in ("datasphere", "operation", "iam")]
-    server.on("GET", "/endpoints", Reply(body={"endpoints": addresses}))
+    lists_itself(server)
 
     code, out, err = dsjobs(tmp_path, "open", PROJECT, "--endpoint", server.url, "--iam-token", TOKEN)
 
@@ -187,12 +204,13 @@ def test_open_when_the_project_is_unknown_to_the_service_then_its_own_words_are_
     ],
 )
 def test_open_when_the_operation_fails_then_the_exit_code_is_4(dsjobs, folder, server, fields, message):
-    server.on("POST", OPEN, opening_reply(done=True, **fields))
+    server.on("POST", OPEN, Reply(200, opening_reply(done=True, **fields).body, {"x-request-id": "r-7"}))
 
     code, out, err = dsjobs(folder, "open", "analytics", YC_IAM_TOKEN=TOKEN)
 
     assert (code, out) == (4, "")
     assert re.search(message, err)
+    assert "(request r-7, client request " in err
 
 
 def test_open_when_it_takes_too_long_then_the_exit_code_is_124(dsjobs, folder, server):
@@ -411,7 +429,50 @@ def test_apply_when_a_job_runs_on_the_service_then_it_succeeds_and_no_secret_is_
     assert os.path.exists(folder / "outputs")
 
 
-# --- --iam-token ---
+def test_resume_when_dsjobs_was_killed_before_it_had_an_answer_then_it_sends_the_same_request(folder, server):
+    """The service has accepted the job, and the journal knows of nothing but the intent: the same key must not come again with
+    another body. A part of the body is the signed address of a bucket."""
+    never = threading.Event()
+
+    def execute(asked):
+        address = asked.json["inputVariables"]["DSJOBS_OUTPUTS_URL"]
+        assert requests.put(address, b'{"auc": 0.75}', timeout=60).status_code == 200
+        return operation(metadata={"projectId": PROJECT, "notebookId": "a.ipynb"})
+
+    server.on("POST", EXECUTE, Reply(wait=never, reset=True), execute)
+    server.on("GET", OPERATIONS, succeeded())
+    with s3_server() as store:
+        place = f"output_store: 's3://{BUCKET}/killed', output_store_endpoint: '{store}'"
+        text = (folder / "jobs.yaml").read_text().replace("settings: {", f"settings: {{{place}, ")
+        text = text.replace(
+            "project: x, notebook: a.ipynb",
+            "project: analytics, notebook: a.ipynb, outputs: [auc], inputs: {Z: 1, R: '{{ run.id }}', A: x}",
+        )
+        (folder / "jobs.yaml").write_text(text)
+        around = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "PYTHONPATH": str(REPOSITORY),
+            "YC_IAM_TOKEN": TOKEN,
+            **KEYS,
+        }
+        with started([sys.executable, "-m", "dsjobs", "apply", "-e", "prod"], cwd=folder, env=around) as apply:
+            until(lambda: server.calls("POST", EXECUTE))
+            apply.kill()
+        killed_at = int(time.time())
+        until(lambda: int(time.time()) > killed_at)  # what is signed now has another date
+
+        code, out, err = process(folder, "resume", "-o", "json", YC_IAM_TOKEN=TOKEN, **KEYS)
+
+    never.set()
+    assert code == 0, err
+    assert json.loads(out)["jobs"][0]["outputs"] == {"auc": 0.75}
+    first, second = server.calls("POST", EXECUTE)
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.body == second.body
+
+
+# --- --iam-token, --profile, --endpoint, --endpoint-SERVICE ---
 
 FLAG = "t1.of-the-flag." + "f" * 86
 
@@ -424,55 +485,198 @@ def accepts(folder, server):
     (folder / "jobs.yaml").write_text(text.replace("default_environment: local", "default_environment: prod"))
 
 
-def used_only_the_flag(folder, server):
-    """Whether every call so far had the token of the flag, and no file has it."""
+@pytest.fixture
+def elsewhere(accepts, other_server):
+    """A service that the job file does not name: it takes the job as well."""
+    other_server.on("POST", EXECUTE, operation(metadata={"projectId": PROJECT, "notebookId": "a.ipynb"}))
+    lists_itself(other_server)
+    return other_server
+
+
+def addresses_of(server):
+    return [word for name in ("datasphere", "operation", "iam") for word in (f"--endpoint-{name}", server.url)]
+
+
+def leave_behind(folder, server, *flags):
+    """A run that was detached with its job in flight."""
+    server.on("GET", OPERATIONS, operation())
+    server.on("GET", OPERATIONS + ":cancel", operation())
+    around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
+    left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", *flags]
+    with started(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
+        deadline = time.monotonic() + 60
+        while not server.calls("GET", OPERATIONS) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        apply.terminate()
+        apply.communicate(timeout=60)
+
+
+def used_only_the_flags(folder, server, elsewhere):
+    """Whether every call so far went where the flags say, with their token, and no file has either."""
     left = b"".join(path.read_bytes() for path in (folder / ".dsjobs").rglob("*") if path.is_file())
-    return {asked.token for asked in server.asked} == {FLAG} and FLAG.encode() not in left
+    kept = [word for word in (FLAG, elsewhere.url) if word.encode() in left]
+    tokens = {asked.token for asked in elsewhere.asked if asked.path != "/endpoints"}
+    return (server.asked, tokens, kept) == ([], {FLAG}, [])
 
 
-def test_apply_and_retry_and_reproduce_when_a_token_is_given_by_a_flag_then_it_wins_and_is_kept_nowhere(
-    folder, server, accepts
+def test_apply_and_retry_and_reproduce_when_flags_say_where_and_as_whom_then_they_win_and_are_kept_nowhere(
+    folder, server, elsewhere
 ):
-    server.on("GET", OPERATIONS, operation(done=True, response={"executionStatus": "ERROR"}), succeeded())
+    at_once = {"modifiedAt": "2026-11-22T14:10:04Z"}  # a job that takes long is not looked at before its time
+    failed = operation(done=True, response={"executionStatus": "ERROR"}, **at_once)
+    elsewhere.on("GET", OPERATIONS, failed, succeeded(**at_once))
 
     codes = [
         process(folder, *arguments, "--iam-token", FLAG, YC_IAM_TOKEN=TOKEN)[0]
-        for arguments in (["apply"], ["retry"], ["reproduce", "latest"])
+        for arguments in (
+            ["apply", "--endpoint", elsewhere.url],
+            ["retry", *addresses_of(elsewhere)],
+            ["reproduce", "latest", *addresses_of(elsewhere)],
+        )
     ]
 
     assert codes[:2] == [1, 0]
-    assert len(server.calls("POST", EXECUTE)) == 3
-    assert used_only_the_flag(folder, server)
+    assert len(elsewhere.calls("POST", EXECUTE)) == 3
+    assert len(elsewhere.calls("GET", "/endpoints")) == 1
+    assert used_only_the_flags(folder, server, elsewhere)
 
 
 @pytest.mark.parametrize(
     ("command", "end"),
     [("resume", succeeded()), ("cancel", operation(done=True, error={"code": 1, "message": "cancelled"}))],
 )
-def test_resume_and_cancel_when_a_token_is_given_by_a_flag_then_it_wins(folder, server, accepts, command, end):
-    server.on("GET", OPERATIONS, operation())
-    server.on("GET", OPERATIONS + ":cancel", operation())
-    around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY)}
-    left = [sys.executable, "-m", "dsjobs", "apply", "--on-interrupt", "detach", "--iam-token", FLAG]
-    with subprocess.Popen(left, cwd=folder, env=around, stderr=subprocess.PIPE) as apply:
-        deadline = time.monotonic() + 60
-        while not server.calls("GET", OPERATIONS) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        apply.terminate()
-        apply.communicate(timeout=60)
-    server.on("GET", OPERATIONS, end)
+def test_resume_and_cancel_when_flags_say_where_and_as_whom_then_they_win(folder, server, elsewhere, command, end):
+    flags = [*addresses_of(elsewhere), "--iam-token", FLAG]
+    leave_behind(folder, elsewhere, *flags)
+    elsewhere.on("GET", OPERATIONS, end)
 
-    code, _, err = process(folder, command, "--iam-token", FLAG, YC_IAM_TOKEN=TOKEN)
+    code, _, err = process(folder, command, *flags, YC_IAM_TOKEN=TOKEN)
 
     assert code == 0, err
-    assert used_only_the_flag(folder, server)
+    assert used_only_the_flags(folder, server, elsewhere)
 
 
-@pytest.mark.parametrize("name", ["apply", "resume", "retry", "cancel", "reproduce", "open", "doctor"])
-def test_help_when_a_command_takes_a_token_then_it_says_that_a_variable_is_safer(dsjobs, tmp_path, name):
+def test_resume_when_a_variable_is_no_address_then_nothing_is_decided_about_what_is_in_flight(folder, server, accepts):
+    leave_behind(folder, server, "--iam-token", FLAG)
+    server.on("GET", OPERATIONS, succeeded())
+
+    refused = process(folder, "resume", "--iam-token", FLAG, DSJOBS_ENDPOINT_OPERATION="no address")
+    code, _, err = process(folder, "resume", "--iam-token", FLAG)
+
+    assert refused[:2] == (4, "")
+    assert "error: DSJOBS_ENDPOINT_OPERATION: 'no address' is not the address of a service" in refused[2]
+    assert code == 0, err
+
+
+def test_apply_when_a_flag_gives_the_token_then_an_oauth_token_that_is_not_used_is_no_warning(folder, server, accepts):
+    server.on("GET", OPERATIONS, succeeded())
+
+    warned, *_ = process(folder, "plan", YC_TOKEN="y0_not_used")[2].splitlines()
+    code, _, err = process(folder, "apply", "--iam-token", FLAG, YC_TOKEN="y0_not_used")
+
+    assert "OAuth tokens are deprecated" in warned
+    assert (code, "OAuth" in err) == (0, False), err
+
+
+def test_apply_when_variables_say_where_the_service_is_then_the_flags_win_over_them(folder, server, elsewhere):
+    """A root in a flag is stronger than the address of a service in a variable, as it is than one in the job file."""
+    elsewhere.on("GET", OPERATIONS, succeeded())
+    variables = {"DSJOBS_ENDPOINT_DATASPHERE": server.url, "DSJOBS_ENDPOINT": server.url}
+
+    code, _, err = process(folder, "apply", "--endpoint", elsewhere.url, YC_IAM_TOKEN=TOKEN, **variables)
+
+    assert code == 0, err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("name", ["DSJOBS_ENDPOINT", "YC_ENDPOINT"])
+def test_apply_when_a_variable_names_a_root_then_it_is_asked_where_the_job_file_is_weaker(
+    folder, server, elsewhere, name
+):
+    for used in (server, elsewhere):
+        used.on("GET", OPERATIONS, succeeded())
+
+    code, _, err = process(folder, "apply", YC_IAM_TOKEN=TOKEN, **{name: elsewhere.url})
+
+    assert code == 0, err
+    stronger, weaker = (elsewhere, server) if name == "DSJOBS_ENDPOINT" else (server, elsewhere)
+    assert (len(stronger.calls("POST", EXECUTE)), weaker.asked) == (1, [])
+
+
+def test_apply_when_variables_give_each_address_then_they_win_over_the_job_file(folder, server, elsewhere):
+    elsewhere.on("GET", OPERATIONS, succeeded())
+    variables = {f"DSJOBS_ENDPOINT_{name}": elsewhere.url for name in ("DATASPHERE", "OPERATION", "IAM")}
+
+    code, _, err = process(folder, "apply", YC_IAM_TOKEN=TOKEN, **variables)
+
+    assert code == 0, err
+    assert {asked.path for asked in elsewhere.asked} >= {f"/operations/{OPERATION}"}
+    assert server.asked == elsewhere.calls("GET", "/endpoints") == []
+
+
+def test_apply_when_a_saved_plan_is_run_then_flags_still_say_where(folder, server, elsewhere):
+    elsewhere.on("GET", OPERATIONS, succeeded())
+
+    assert process(folder, "plan", "--out", "plan.json")[0] == 0
+    flags = [*addresses_of(elsewhere), "--endpoint-auth", elsewhere.url, "--endpoint", elsewhere.url, "--profile", "x"]
+    code, _, err = process(folder, "apply", "plan.json", *flags, "--iam-token", TOKEN)
+
+    assert code == 0, err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("variable", [None, "other"])
+def test_apply_when_a_profile_is_given_by_a_flag_then_yc_is_asked_for_its_token(
+    folder, server, other_server, accepts, variable
+):
+    server.on("GET", OPERATIONS, succeeded())
+    (folder / "yc").write_text(f'#!/bin/sh\ntest "$5" = work && echo {TOKEN}\n')
+    (folder / "yc").chmod(0o755)
+    around = {"PATH": f"{folder}:/usr/bin:/bin", "YC_METADATA_ADDR": other_server.url}
+    if variable is not None:
+        around["DSJOBS_PROFILE"] = variable
+
+    code, _, err = process(folder, "apply", "--profile", "work", **around)
+
+    assert code == 0, err
+    assert {asked.token for asked in server.asked} == {TOKEN}
+
+
+def test_open_and_doctor_when_flags_give_addresses_then_the_job_file_s_are_not_used(dsjobs, folder, server, elsewhere):
+    elsewhere.on("POST", OPEN, opening_reply(done=True, response=OPENED))
+    elsewhere.on("GET", GET_PROJECT, lambda asked: Reply(body={"id": asked.path.rsplit("/", 1)[1], "name": "churn"}))
+
+    opened = dsjobs(folder, "open", "analytics", *addresses_of(elsewhere), YC_IAM_TOKEN=TOKEN)
+    code, out, _ = dsjobs(folder, "doctor", "-o", "json", *addresses_of(elsewhere), YC_IAM_TOKEN=TOKEN)
+
+    assert opened[:2] == (0, URL + "\n")
+    assert (code, checks_of(out)["service", "datasphere"]["text"]) == (0, f"{elsewhere.url} (not encrypted)")
+    assert server.asked == []
+
+
+TAKE_ACCESS = ["apply", "resume", "retry", "cancel", "reproduce", "open", "doctor"]
+
+
+@pytest.mark.parametrize("name", TAKE_ACCESS)
+@pytest.mark.parametrize("flag", ["--endpoint", "--endpoint-datasphere", "--endpoint-auth"])
+def test_command_when_a_flag_is_no_address_then_it_says_so_before_anything_is_done(dsjobs, folder, server, name, flag):
+    argument = [PROJECT] if name in ("open", "reproduce") else []
+
+    code, out, err = dsjobs(folder, name, *argument, flag, "https://me:secret@host", YC_IAM_TOKEN=TOKEN)
+
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {flag}: '***@host' is not the address of a service\n  hint: an address is https://")
+    assert not (folder / ".dsjobs").exists()
+
+
+@pytest.mark.parametrize("name", TAKE_ACCESS)
+def test_help_when_a_command_reaches_the_service_then_it_has_the_flags_that_say_how(dsjobs, tmp_path, name):
     _, out, _ = dsjobs(tmp_path, name, "--help")
 
-    assert "--iam-token TOKEN" in out
+    for flag in ("--iam-token TOKEN", "--profile NAME", "--endpoint ADDRESS"):
+        assert flag in out
+    for service in PUBLISHED:
+        assert f"--endpoint-{service} ADDRESS" in out
     assert "Safer in the variable DSJOBS_IAM_TOKEN" in " ".join(out.split())
 
 
@@ -481,10 +685,11 @@ def test_apply_when_nobody_answers_then_it_says_so_long_before_it_gives_up(folde
     (folder / "jobs.yaml").write_text(text.replace("project: x", "project: other"))
     around = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(REPOSITORY), "YC_IAM_TOKEN": TOKEN}
     command = [sys.executable, "-m", "dsjobs", "apply", "-e", "prod"]
-    with subprocess.Popen(command, cwd=folder, env=around, stderr=subprocess.PIPE, text=True) as run:
+    with started(command, cwd=folder, env=around, stderr=subprocess.PIPE, text=True) as run:
         said = next(line for line in run.stderr if "not submitted" in line)
         run.terminate()
         run.stderr.read()
+        run.wait(60)
 
     assert said.startswith("a is not submitted yet, trying again: ") and "Connection refused" in said
     assert run.returncode == 143

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from loopback import IAM, OPERATION, OPERATIONS, TOKEN, Asked, Reply, operation, refused, settings_for, succeeded
 
-from dsjobs.backends.datasphere.connection import Given
+from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere.credentials import search, yc
 from dsjobs.backends.datasphere.credentials.keeper import Keeper
 from dsjobs.backends.datasphere.credentials.source import Token
@@ -99,6 +99,7 @@ KEYS = {
     "with \\n as text": key_file(private_key=(PREAMBLE + PEM).replace("\n", "\\n")),
     "with line ends in the string": key_file().replace("\\n", "\n"),
     "in camel case": json.dumps({"id": KEY_ID, "serviceAccountId": ACCOUNT, "privateKey": PREAMBLE + PEM}),
+    "with a byte order mark": "\ufeff" + key_file(),
 }
 
 
@@ -120,6 +121,8 @@ def test_service_account_key_when_it_is_good_then_the_issuer_accepts_its_signatu
 EC_KEY = ec.generate_private_key(ec.SECP256R1()).private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 )
+BASE64 = base64.b64encode(key_file().encode()).decode()
+NEITHER = "it holds neither the path nor the JSON of a key file"
 BAD_KEYS = {
     "not JSON": ("{nonsense", "the key file is not JSON"),
     "a list": ("{}".replace("{}", "{\n}"), "has no service_account_id"),
@@ -130,6 +133,20 @@ BAD_KEYS = {
     "cut off": (key_file(private_key=PEM[:200]), "is not an RSA key"),
     "another kind": (key_file(private_key=EC_KEY.decode()), "is not an RSA key"),
     "no such file": ("/nowhere/key.json", "cannot be read: No such file"),
+    "a bare PEM": (PEM, NEITHER),
+    "a bare PEM on one line": (PEM.replace("\n", "\\n"), NEITHER),
+    "the start of a PEM": (PEM[:120].replace("\n", " "), NEITHER),
+    "base64 of it": (BASE64, NEITHER),
+    "base64 in lines": (base64.encodebytes(key_file().encode()).decode(), NEITHER),
+    "in single quotes": (f"'{key_file()}'", NEITHER),
+    "a JSON string": (json.dumps(key_file()), NEITHER),
+    "a mark and a PEM": ("\ufeff" + PEM, NEITHER),
+    "two lines": ("secret-material\nand more", NEITHER),
+    "longer than a path": ("secret-material/" * 64 + "x", NEITHER),
+    "a token": (
+        "t1.secret-material.secret-material",
+        r"YC_SERVICE_ACCOUNT_KEY_FILE \(\*\*\*\) cannot be used: .* be read",
+    ),
 }
 
 
@@ -142,8 +159,10 @@ def test_service_account_key_when_it_is_bad_then_the_error_says_why_and_not_what
 
     assert not caught.value.retryable
     assert "YC_SERVICE_ACCOUNT_KEY_FILE" in str(caught.value)
-    assert "secret-material" not in str(caught.value) + str(caught.value.hint)
-    assert PEM[100:150] not in str(caught.value)
+    shown = str(caught.value) + str(caught.value.hint)
+    assert not [
+        part for part in ("secret-material", PEM[30:60], PEM[100:150], BASE64[:40], BASE64[100:150]) if part in shown
+    ]
 
 
 def test_service_account_key_when_the_issuer_refuses_it_then_its_words_are_shown(connect, issuer):
@@ -280,7 +299,7 @@ def test_given_token_when_it_is_an_iam_token_then_it_is_used_as_it_is(connect, i
 
 
 def test_given_token_when_a_flag_gives_one_then_it_wins(connect, issuer, server):
-    used(connect({"YC_IAM_TOKEN": "t1.other.token"}, Given(iam_token=TOKEN)))
+    used(connect({"YC_IAM_TOKEN": "t1.other.token"}, Access(iam_token=TOKEN)))
 
     assert server.calls("GET", OPERATIONS)[0].token == TOKEN
 
@@ -334,6 +353,32 @@ def test_metadata_server_when_it_has_an_account_then_its_token_is_used(connect, 
     assert server.calls("GET", OPERATIONS)[0].token == TOKEN
 
 
+def test_metadata_server_when_there_is_a_proxy_then_only_the_service_is_asked_through_it(connect, server, other_server):
+    metadata, proxy = server, other_server
+    token = {"access_token": TOKEN, "expires_in": 100}
+    metadata.on(
+        "GET", METADATA, Reply(body=token), Reply(body=token), Reply(body={**token, "access_token": "t1.new.x"})
+    )
+    proxy.on("GET", OPERATIONS, refused(401, 16, "Token is invalid or has expired."), operation())
+
+    used(connect({"YC_METADATA_ADDR": metadata.url, "http_proxy": proxy.url, "PATH": "/nowhere"}))
+
+    assert [asked.path for asked in metadata.asked] == [METADATA] * 3  # found, asked for a token, and for another one
+    assert [asked.token for asked in proxy.asked] == [TOKEN, "t1.new.x"]
+
+
+@pytest.mark.parametrize("seconds", [b"1" + b"0" * 400, b"1e999", b"NaN", b"-5", b'"soon"', b"null"])
+def test_metadata_server_when_its_token_has_no_life_to_speak_of_then_it_is_used(connect, server, seconds):
+    server.on("GET", OPERATIONS, operation())
+    server.on("GET", METADATA, Reply(body=b'{"access_token": "%s", "expires_in": %s}' % (TOKEN.encode(), seconds)))
+    connection = connect({"YC_METADATA_ADDR": server.url, "PATH": "/nowhere"})
+
+    used(used(connection))
+
+    assert {asked.token for asked in server.calls("GET", OPERATIONS)} == {TOKEN}
+    assert len(server.calls("GET", METADATA)) == 2  # to find it, and for the first call
+
+
 def test_metadata_server_when_the_machine_has_no_account_then_yc_is_tried(connect, server, tmp_path):
     server.on("GET", OPERATIONS, operation())
     server.on("GET", METADATA, Reply(404, b"not found"))
@@ -373,7 +418,7 @@ def yc_environ(server, folder, **more):
         ({}, None, {}, "iam create-token --no-user-output"),
         ({}, None, {"profile": "file"}, "iam create-token --no-user-output --profile file"),
         ({"DSJOBS_PROFILE": "env"}, None, {"profile": "file"}, "iam create-token --no-user-output --profile env"),
-        ({"DSJOBS_PROFILE": "env"}, Given(profile="flag"), {}, "iam create-token --no-user-output --profile flag"),
+        ({"DSJOBS_PROFILE": "env"}, Access(profile="flag"), {}, "iam create-token --no-user-output --profile flag"),
     ],
 )
 def test_yc_when_it_is_there_then_the_last_line_that_it_prints_is_the_token(
@@ -443,7 +488,7 @@ def test_find_when_there_are_credentials_of_every_kind_then_the_documented_order
     def found(given=None):
         return search.find(connect(environ, given).surroundings).where.split(" (")[0]
 
-    order = [found(Given(iam_token=TOKEN))]
+    order = [found(Access(iam_token=TOKEN))]
     for weaker in (
         "DSJOBS_IAM_TOKEN", "YC_IAM_TOKEN", "YC_SERVICE_ACCOUNT_KEY_FILE", "T", "ACTIONS_ID_TOKEN_REQUEST_URL", "YC_TOKEN",
         "YC_OAUTH_TOKEN",

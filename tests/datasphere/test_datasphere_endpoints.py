@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 from loopback import OPERATION, OPERATIONS, Reply, operation
 
+from dsjobs.backends.access import SERVICES, Access
 from dsjobs.backends.datasphere import endpoints
-from dsjobs.backends.datasphere.connection import Given
 from dsjobs.backends.datasphere.endpoints import PUBLISHED, Endpoints, layers
 from dsjobs.backends.datasphere.settings import Settings
 from dsjobs.errors import BackendError
 
-SERVICES = ("datasphere", "operation", "iam", "auth")
 
-
-def urls(settings=None, environ=None, flag=None, discovered=None):
+def urls(settings=None, environ=None, access=None, discovered=None):
     """Every address, and the roots that were asked for them."""
     asked = []
 
@@ -22,8 +20,12 @@ def urls(settings=None, environ=None, flag=None, discovered=None):
         asked.append(root)
         return discovered if discovered is not None else {name: f"https://{name}.found" for name in SERVICES[:3]}
 
-    found = Endpoints(layers(settings or Settings(), environ or {}, flag), discover)
+    found = Endpoints(layers(settings or Settings(), environ or {}, access), discover)
     return {name: found.url(name) for name in SERVICES}, asked
+
+
+def test_services_when_they_have_flags_then_are_those_that_have_addresses():
+    assert set(SERVICES) == set(PUBLISHED)
 
 
 def test_url_when_nothing_is_set_then_it_is_the_published_one_without_a_call():
@@ -49,17 +51,17 @@ def test_url_when_only_some_services_are_given_then_the_others_are_the_published
 
 
 @pytest.mark.parametrize(
-    ("settings", "environ", "flag", "expected"),
+    ("settings", "environ", "access", "expected"),
     [
         (Settings(endpoint="s"), {"YC_ENDPOINT": "y"}, None, "s"),
         (Settings(endpoint="s"), {"YC_ENDPOINT": "y", "DSJOBS_ENDPOINT": "d"}, None, "d"),
-        (Settings(endpoint="s"), {"DSJOBS_ENDPOINT": "d"}, "f", "f"),
+        (Settings(endpoint="s"), {"DSJOBS_ENDPOINT": "d"}, Access(endpoint="f"), "f"),
         (Settings(), {"YC_ENDPOINT": "y"}, None, "y"),
         (Settings(endpoint="s"), {"DSJOBS_ENDPOINT": "", "YC_ENDPOINT": "y"}, None, "s"),
     ],
 )
-def test_url_when_several_roots_are_given_then_the_strongest_is_asked(settings, environ, flag, expected):
-    assert urls(settings, environ, flag)[1] == [f"https://{expected}"]
+def test_url_when_several_roots_are_given_then_the_strongest_is_asked(settings, environ, access, expected):
+    assert urls(settings, environ, access)[1] == [f"https://{expected}"]
 
 
 def test_url_when_a_service_is_given_beside_a_root_then_it_wins_in_its_layer_and_loses_to_a_stronger_root():
@@ -68,6 +70,13 @@ def test_url_when_a_service_is_given_beside_a_root_then_it_wins_in_its_layer_and
     assert urls(settings)[0]["iam"] == "https://iam.example"
     assert urls(settings, {"DSJOBS_ENDPOINT_IAM": "other.example"})[0]["iam"] == "https://other.example"
     assert urls(settings, {"DSJOBS_ENDPOINT": "http://127.0.0.1:1"})[0]["iam"] == "https://iam.found"
+    flags = Access(endpoint="flag.example", endpoints={"operation": "flagged.example"})
+    found, asked = urls(settings, {"DSJOBS_ENDPOINT": "d", "DSJOBS_ENDPOINT_IAM": "i"}, flags)
+    assert (found["operation"], found["iam"], asked) == (
+        "https://flagged.example",
+        "https://iam.found",
+        ["https://flag.example"],
+    )
 
 
 def test_url_when_the_root_does_not_list_a_service_then_the_error_says_what_to_set():
@@ -76,6 +85,7 @@ def test_url_when_the_root_does_not_list_a_service_then_the_error_says_what_to_s
     ) as caught:
         urls(Settings(endpoint="r"), discovered={"iam": "https://i"})
 
+    assert "--endpoint-datasphere" in caught.value.hint
     assert "endpoints: {datasphere:" in caught.value.hint
 
 
@@ -126,7 +136,7 @@ def test_discovery_when_other_hosts_are_listed_without_a_scheme_then_they_are_en
     server.on(
         "GET", "/endpoints", listing(datasphere="d.example:443", operation="o.example:8443", iam="http://i.example")
     )
-    found = connect(parsed=Settings(), given=Given(endpoint=server.url)).endpoints
+    found = connect(parsed=Settings(), access=Access(endpoint=server.url)).endpoints
 
     assert [found.url(name) for name in SERVICES] == [
         "https://d.example",

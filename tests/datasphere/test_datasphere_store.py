@@ -8,10 +8,15 @@ import os
 import re
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
+import requests
+from botocore.config import Config
 from loopback import EXECUTE, OPERATION, OPERATIONS, Loopback, Reply, operation, succeeded
 from s3_server import BUCKET, KEYS, s3_server
 
@@ -23,6 +28,7 @@ from dsjobs.errors import BackendError
 from dsjobs.model import Failure
 
 REPOSITORY = Path(__file__).parents[2]
+NOW = time.time()
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +102,7 @@ def test_store_when_a_note_is_damaged_then_that_is_an_error(opened):
     ids=["once", "replaced", "added"],
 )
 def test_publish_when_a_notebook_calls_it_then_its_outputs_are_found(opened, code):
-    url = opened.address("k.json")
+    url = opened.address("k.json", NOW)
 
     assert run(code, url) == (0, "")
 
@@ -106,7 +112,7 @@ def test_publish_when_a_notebook_calls_it_then_its_outputs_are_found(opened, cod
 def test_snippet_when_a_notebook_runs_it_then_its_outputs_are_found(opened, place):
     kind = place["output_store"].split(":")[0]
 
-    assert run("row_count, auc = 5, 0.75\n" + documented(kind), opened.address("k.json")) == (0, "")
+    assert run("row_count, auc = 5, 0.75\n" + documented(kind), opened.address("k.json", NOW)) == (0, "")
 
     assert store.find(opened, Expected("k", ("row_count", "auc"))) == {"row_count": 5, "auc": 0.75}
 
@@ -123,7 +129,7 @@ def test_publish_when_values_are_of_libraries_then_they_are_converted_as_on_this
         "e={'k': (1, 2)}, f=pandas.DataFrame({'x': [1, 2]}))"
     )
 
-    assert run(code, opened.address("k.json")) == (0, "")
+    assert run(code, opened.address("k.json", NOW)) == (0, "")
 
     assert store.find(opened, Expected("k", tuple("abcdef"))) == {
         "a": 0.5,
@@ -146,7 +152,7 @@ def test_publish_when_values_are_of_libraries_then_they_are_converted_as_on_this
     ids=["NaN", "object", "long", "large"],
 )
 def test_publish_when_a_value_is_not_json_then_it_says_which_part(opened, monkeypatch, value, message):
-    monkeypatch.setenv("DSJOBS_OUTPUTS_URL", opened.address("k.json"))
+    monkeypatch.setenv("DSJOBS_OUTPUTS_URL", opened.address("k.json", NOW))
 
     with pytest.raises(ValueError, match=re.escape(message)):
         dsjobs.publish(ok=1, auc=value)
@@ -197,7 +203,7 @@ def test_find_when_nothing_was_published_then_the_hint_says_how_to(opened):
 def test_address_when_it_is_signed_then_only_this_object_can_be_written_with_it(s3):
     opened = open_store(Settings(output_store=f"s3://{BUCKET}/a b", output_store_endpoint=s3), KEYS)
 
-    parts = urlsplit(opened.address("k.json"))
+    parts = urlsplit(opened.address("k.json", NOW))
 
     assert parts.path == f"/{BUCKET}/a%20b/k.json"
     query = parse_qs(parts.query)
@@ -206,6 +212,39 @@ def test_address_when_it_is_signed_then_only_this_object_can_be_written_with_it(
     assert (
         "/ru-central1/s3/aws4_request" in query["X-Amz-Credential"][0] or "/us-east-1/" in query["X-Amz-Credential"][0]
     )
+
+
+def test_address_when_the_name_and_the_time_are_the_same_then_so_is_the_address_in_any_process(s3):
+    place = Settings(output_store=f"s3://{BUCKET}/same", output_store_endpoint=s3)
+
+    addresses = [open_store(place, KEYS).address("k.json", NOW) for _ in range(2)]
+
+    assert addresses[0] == addresses[1]
+    assert requests.put(addresses[0], b"content", timeout=60).status_code == 200
+    opened = open_store(place, KEYS)
+    assert opened.read("k.json", 10) == b"content"
+    assert opened.address("k.json", NOW + 1) != addresses[0] != opened.address("other.json", NOW)
+
+
+@pytest.mark.parametrize("environ", [KEYS, {**KEYS, "AWS_SESSION_TOKEN": "a/token+of=signs"}], ids=["keys", "session"])
+@pytest.mark.parametrize(
+    "endpoint", ["https://storage.yandexcloud.net", "http://minio:9000/", "https://minio:443/below"]
+)
+@pytest.mark.parametrize("prefix", ["/runs", "", "/a%20b/ü+(1)~_.-*'", "/x//y"])
+def test_address_when_boto3_signs_at_the_same_moment_then_it_is_the_same_one(environ, endpoint, prefix):
+    opened = open_store(Settings(output_store=f"s3://{BUCKET}{prefix}", output_store_endpoint=endpoint), environ)
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    keys = {name: environ[name.upper()] for name in names if name.upper() in environ}
+    config = Config(
+        signature_version="s3v4", s3={"addressing_style": "path"}, request_checksum_calculation="when_required"
+    )
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="ru-central1", config=config, **keys)
+    parameters = {"Bucket": BUCKET, "Key": opened._key("k.json")}
+
+    theirs = client.generate_presigned_url("put_object", Params=parameters, ExpiresIn=604800)
+
+    signed_at = datetime.strptime(parse_qs(urlsplit(theirs).query)["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ")
+    assert opened.address("k.json", signed_at.replace(tzinfo=UTC).timestamp() + 0.9) == theirs
 
 
 @pytest.mark.parametrize(
@@ -221,7 +260,7 @@ def test_address_when_it_is_signed_then_only_this_object_can_be_written_with_it(
 def test_address_when_another_service_is_named_then_it_is_signed_for_that(settings, environ, host, region):
     opened = open_store(Settings(output_store="s3://b/p", **settings), {**KEYS, **environ})
 
-    parts = urlsplit(opened.address("k.json"))
+    parts = urlsplit(opened.address("k.json", NOW))
 
     assert parts.netloc == host
     assert f"/{region}/s3/" in parse_qs(parts.query)["X-Amz-Credential"][0]
@@ -256,7 +295,7 @@ def test_address_when_there_are_no_keys_then_the_error_says_which_to_set(tmp_pat
     opened = open_store(Settings(output_store="s3://b/p"), {})
 
     with pytest.raises(BackendError, match="there are no keys for it") as caught:
-        opened.address("k")
+        opened.address("k", NOW)
 
     assert "AWS_ACCESS_KEY_ID" in caught.value.hint
 

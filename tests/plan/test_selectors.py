@@ -190,10 +190,10 @@ def test_selection_when_the_graph_is_random_then_equals_a_naive_evaluation(
     expected -= set().union(*(naive(jobs, term) for term in unwanted))
     selectors = [",".join(map(written, terms)) for terms in wanted]
     if expected:
-        assert selected_jobs(jobs, selectors, map(written, unwanted)) == expected
+        assert selected_jobs(jobs, selectors, list(map(written, unwanted))) == expected
     else:
         with pytest.raises(UsageError, match="nothing is selected"):
-            selected_jobs(jobs, selectors, map(written, unwanted))
+            selected_jobs(jobs, selectors, list(map(written, unwanted)))
 
 
 def planned(*jobs: Job) -> list[PlannedJob]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from dsjobs.backends.protocol import Capabilities, Notify, Submission
 from dsjobs.diagnostics import Diagnostic
 from dsjobs.errors import BackendError
-from dsjobs.model import ExecutedNotebook, Failure, Job, Operation
+from dsjobs.model import ExecutedNotebook, Failure, Job, KernelStart, Operation
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Script:
 
     outputs: Mapping[str, Any] | None = field(default_factory=dict)
     failure: Failure | None = None
+    kernel_start: KernelStart | None = None
     is_cancelled: bool = False
     looks: int | None = 0
     notify: Literal["early", "thread"] | None = None
@@ -51,7 +52,7 @@ class _Run:
 
 class MemoryBackend:
     """Runs nothing. `scripts` by job, or by `job#attempt`, `default` for the others; what it was asked is in `submits`,
-    `polls`, `cancels`.
+    `polls`, `cancels`, `forgotten`. What is forgotten it does not know any more.
 
     With `journal` every submit reads that file first and fails where its intent is not there with the same key.
     `on_submit` is called with the job's name in each submit, in the worker's thread.
@@ -81,6 +82,7 @@ class MemoryBackend:
         self.submissions: dict[str, Submission] = {}
         self.polls: Counter[str] = Counter()
         self.cancels: list[str] = []
+        self.forgotten: set[str] = set()
         self.most_in_flight = 0
         self.is_closed = False
 
@@ -115,7 +117,7 @@ class MemoryBackend:
     def poll(self, operation_id: str) -> Operation:
         with self._lock:
             run = self._by_id.get(operation_id)
-            if run is None:
+            if run is None or operation_id in self.forgotten:
                 raise BackendError(f"no operation '{operation_id}'", retryable=False)
             self.polls[run.job] += 1
             if run.script.poll_bug is not None:
@@ -139,6 +141,12 @@ class MemoryBackend:
             if not run.operation.done:
                 run.operation = Operation(run.operation.id, done=True, cancelled=True)
         run.notify(operation_id)
+
+    def forget(self, operation_id: str) -> None:
+        with self._lock:
+            run = self._by_id.get(operation_id)
+            if run is not None and run.operation.done:
+                self.forgotten.add(operation_id)
 
     def close(self) -> None:
         self.is_closed = True
@@ -187,6 +195,7 @@ class MemoryBackend:
                 cancelled=script.is_cancelled,
                 outputs=script.outputs,
                 executed=ExecutedNotebook(None, None),
+                kernel_start=script.kernel_start,
             )
 
 

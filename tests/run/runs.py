@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
 from dsjobs.marks import Source
-from dsjobs.model import Job, Plan, PlannedJob, Request, Status, VariableValue
+from dsjobs.model import Job, Plan, PlannedJob, Request, Reused, Status, VariableValue
 from dsjobs.plan.graph import start_order
 from dsjobs.run import journal
 from dsjobs.run.executor import Executor, Listener
 from dsjobs.run.flights import Clock, RunContext
 from dsjobs.run.journal import Journal
+from dsjobs.run.manifest import Fold
 from dsjobs.run.manifest_file import ManifestFile
 from dsjobs.run.recovery import Recovered
 from dsjobs.run.secret_values import SecretValues
@@ -50,8 +51,11 @@ def make_plan(
     inputs: Mapping[str, Mapping[str, Any]] | None = None,
     outputs: Mapping[str, Mapping[str, Any]] | None = None,
     rules: Mapping[str, Mapping[str, Any]] | None = None,
+    reused: Mapping[str, Mapping[str, Any]] | None = None,
+    left_out: Collection[str] = (),
 ) -> Plan:
-    """A plan whose jobs have these needs; `inputs` are templates, `outputs` contracts, and `rules` more fields, by job."""
+    """A plan whose jobs have these needs; `inputs` are templates, `outputs` contracts, and `rules` more fields, by job. `reused`
+    stand as an earlier run left them, with these outputs; `left_out` are not selected."""
     document = source.parse(Source("jobs.yaml", "{}\n"))
     jobs = {
         name: Job(
@@ -80,8 +84,18 @@ def make_plan(
         settings={},
         variables={"region": VariableValue("eu", "jobs.yaml:1:1")},
         max_parallel=max_parallel,
-        jobs=tuple(PlannedJob(jobs[name], "run", ("selected",)) for name in start_order(needs)),
+        jobs=tuple(_planned(jobs[name], reused or {}, left_out) for name in start_order(needs)),
     )
+
+
+def _planned(job: Job, reused: Mapping[str, Mapping[str, Any]], left_out: Collection[str]) -> PlannedJob:
+    if job.name in reused:
+        return PlannedJob(job, "reuse", ("unchanged since run run-0",), Reused("run-0", reused[job.name]))
+    if job.name in left_out:
+        return PlannedJob(job, "skip", ("not selected",), selected=False)
+    if job.skip_reason is not None:
+        return PlannedJob(job, "skip", (job.skip_reason,))
+    return PlannedJob(job, "run", ("selected",))
 
 
 def frozen_clock() -> Clock:
@@ -118,8 +132,10 @@ class Running:
         self._seen = threading.Condition()
         self._result: Status | BaseException | None = None
         self.clock = clock or frozen_clock()
-        earlier = journal.read(self.folder.journal) if recovered is not None else ()
-        manifest = ManifestFile([self.folder.manifest], lambda: 0.0, earlier)
+        fold = Fold()
+        for record in journal.read(self.folder.journal) if recovered is not None else ():
+            fold.apply(record)
+        manifest = ManifestFile([self.folder.manifest], lambda: 0.0, fold)
         self.executor = Executor(
             plan,
             backend,

@@ -45,7 +45,8 @@ SCRIPTS = {
     "busy": Script(refusals=(AGAIN, AGAIN)),
     "busy, and started": Script(refusals=(AGAIN,), runs_before_refusing=True, looks=1),
     "refused": Script(refusals=(NEVER,)),
-    "lost": Script(looks=2, poll_errors=(AGAIN, NEVER)),
+    "lost": Script(looks=2, poll_errors=(AGAIN, *[NEVER] * 1000)),
+    "out of sight for a while": Script(looks=2, poll_errors=(NEVER, AGAIN)),
     "seen at the third look": Script(looks=1, poll_errors=(AGAIN, AGAIN)),
 }
 OUTCOMES = {

@@ -7,8 +7,11 @@ from memory_backend import MemoryBackend, Script
 from runs import Running, leaping_clock, make_plan
 
 from dsjobs.errors import BackendError
-from dsjobs.model import Retry, Status
-from dsjobs.run import journal
+from dsjobs.model import Request, Retry, Status
+from dsjobs.run import failed_calls, journal
+from dsjobs.run.failed_calls import LOOK_PATIENCE
+from dsjobs.run.flights import Flight
+from dsjobs.run.journal import Journal
 from dsjobs.run.manifest import Fold, fold
 from dsjobs.run.recovery import recover
 
@@ -42,11 +45,13 @@ def test_look_when_it_is_refused_for_long_then_the_job_has_failed_and_is_not_sta
     assert backend.jobs_started == ["a"]
 
 
-def test_look_when_refusals_are_far_between_then_their_times_do_not_add_up(tmp_path):
-    errors = (REFUSED, AGAIN) * 3
-    backend = MemoryBackend({"a": Script(looks=200, poll_errors=errors)})
-    running = Running(make_plan({"a": []}), backend, tmp_path, clock=leaping_clock()).start()
-    assert running.result() is Status.SUCCEEDED
+def test_look_when_one_is_answered_between_refusals_then_patience_begins_anew():
+    flight = Flight("a", 1, Request("p"), "key", 0.0, operation_id="op-1")
+    assert failed_calls.after_look(flight, REFUSED, 0.0) is None
+    flight.refused_since = None  # as when a look is answered
+    assert failed_calls.after_look(flight, REFUSED, LOOK_PATIENCE + 1) is None
+    assert failed_calls.after_look(flight, AGAIN, 2 * LOOK_PATIENCE) is None
+    assert failed_calls.after_look(flight, REFUSED, 2 * LOOK_PATIENCE + 1) is not None
 
 
 def test_submit_when_an_earlier_one_may_have_arrived_then_no_attempt_follows(tmp_path):
@@ -97,7 +102,8 @@ def test_run_when_nobody_here_may_ask_any_more_then_it_is_left_and_another_proce
     for record in records:
         state.apply(record)
     plan = make_plan({"a": [], "b": ["a"]})
-    recovered = recover(records, state)
-    later = Running(plan, backend, tmp_path, clock=leaping_clock(), recovered=recovered).start()
+    log = Journal(tmp_path / "journal.jsonl", existing=True)
+    taken_up = Running(plan, backend, tmp_path, clock=leaping_clock(), log=log, recovered=recover(records, state))
+    later = taken_up.start()
     assert later.result() is Status.SUCCEEDED
     assert backend.jobs_started == ["a", "b"]

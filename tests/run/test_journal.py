@@ -212,3 +212,13 @@ def test_journal_when_a_test_writes_one_then_the_schema_is_held(tmp_path, conten
     assert len(problems_below(tmp_path)) == 1
     damaged.add(path)
     assert problems_below(tmp_path, damaged) == []
+
+
+def test_header_when_what_follows_is_damaged_then_is_there_all_the_same(tmp_path, content):
+    path = tmp_path / "damaged"
+    first, rest = content.split(b"\n", 1)
+    path.write_bytes(first + b"\nnot a record" + rest)
+    assert journal.header(path) == records_of(content)[0]
+    path.write_bytes(first[:-9])
+    with pytest.raises(InvalidFileError, match="has no header"):
+        journal.header(path)

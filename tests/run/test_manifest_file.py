@@ -8,10 +8,10 @@ from pathlib import Path
 
 from held_schemas import problems_of
 from memory_backend import MemoryBackend, Script
-from runs import Running, frozen_clock, leaping_clock, make_plan
+from runs import STARTED_AT, Running, frozen_clock, leaping_clock, make_plan
 
 from dsjobs.model import Failure, Status
-from dsjobs.run import journal
+from dsjobs.run import journal, records
 from dsjobs.run.manifest import fold
 from dsjobs.run.manifest_file import SHARE, ManifestFile, text
 
@@ -172,6 +172,16 @@ def test_manifest_when_nothing_more_happens_then_the_last_change_is_still_writte
     assert file.writes == 2
 
 
+def test_manifest_when_the_run_is_left_then_it_is_written_at_once(tmp_path):
+    path = tmp_path / "manifest.json"
+    first, second, *_ = recorded(tmp_path, 3)
+    left = records.run_detached(STARTED_AT, "SIGINT")
+    file = SlowFile([path], Time(cost=1.0))
+    file(first)
+    assert file([*second, left]) is None
+    assert json.loads(path.read_bytes()) == fold([*first, *second, left])
+
+
 def test_manifest_when_writing_costs_nothing_then_each_turn_is_written(tmp_path):
     path = tmp_path / "manifest.json"
     file = ManifestFile([path], lambda: 0.0)
@@ -180,6 +190,24 @@ def test_manifest_when_writing_costs_nothing_then_each_turn_is_written(tmp_path)
         done += turn
         assert file(turn) is None
         assert json.loads(path.read_bytes()) == fold(done)
+
+
+def test_manifest_when_a_file_cannot_be_written_then_the_others_are_and_it_is_tried_again(tmp_path):
+    path, copy = tmp_path / "manifest.json", tmp_path / "gone" / "manifest.json"
+    said: list[str] = []
+    file = ManifestFile([copy, path], lambda: 0.0, remark=said.append)
+    first, second, *rest = recorded(tmp_path, 3)
+    for turn in (first, second):
+        file(turn)
+    assert json.loads(path.read_bytes()) == fold([*first, *second])
+    message = f"{copy}: the manifest cannot be written: No such file or directory"
+    assert file.unwritten == [message]
+    assert said == [f"{message}; it is tried again when something changes"]
+    copy.parent.mkdir()
+    for turn in rest:
+        file(turn)
+    assert file.unwritten == [] and len(said) == 1
+    assert copy.read_bytes() == path.read_bytes()
 
 
 def test_text_when_a_manifest_is_made_at_once_then_is_the_file(tmp_path):

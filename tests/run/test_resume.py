@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from memory_backend import MemoryBackend, Script
-from runs import Running, leaping_clock, make_plan
+from runs import STARTED_AT, Running, leaping_clock, make_plan
+from undisturbed import without_times
 
 from dsjobs.errors import BackendError, UsageError
-from dsjobs.model import Failure, Plan, Retry, Status
+from dsjobs.model import Failure, KernelStart, Plan, Retry, Status
 from dsjobs.plan.saved import from_json
 from dsjobs.run import journal
+from dsjobs.run.flights import Clock
 from dsjobs.run.journal import Journal
 from dsjobs.run.manifest import Fold, Manifest
 from dsjobs.run.recovery import Recovered, recover
@@ -95,19 +97,6 @@ def manifest_of(folder: Path) -> Manifest:
     return state.as_json()
 
 
-def without_times(manifest: Manifest) -> dict[str, Any]:
-    """What must be the same in a run that was disturbed: everything but times, operation IDs and how often it was taken up."""
-    dropped = {"started_at", "finished_at", "duration", "submitted_at", "retry_at", "operation_id", "digest",
-               "journal_records", "resumed_at", "pid", "host"}  # fmt: skip
-
-    def kept(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: kept(inner) for key, inner in value.items() if key not in dropped}
-        return [kept(inner) for inner in value] if isinstance(value, list) else value
-
-    return {**kept(manifest), "jobs": sorted(kept(manifest["jobs"]), key=lambda job: job["name"])}
-
-
 def undisturbed(folder: Path, *, survives: bool) -> tuple[Manifest, int]:
     folder.mkdir()
     running = Running(plan(), backend(survives=survives), folder, clock=leaping_clock()).start()
@@ -177,6 +166,20 @@ def test_resume_when_each_process_dies_after_three_records_then_it_still_comes_t
     assert without_times(manifest_of(folder)) == without_times(whole)
 
 
+def test_resume_when_a_submit_is_repeated_then_it_is_the_same_submission(tmp_path):
+    """Also the moment of the first one, of which a journal keeps microseconds: what is signed for it must come out the same."""
+    service = MemoryBackend({"a": Script(looks=1)})
+    clock = Clock(lambda: STARTED_AT + 0.1234567, lambda: 0.0)
+    log = DyingLog(tmp_path / "journal.jsonl", after=1 + 1 + 2)
+    with pytest.raises(DiedError):
+        Running(make_plan({"a": []}), service, tmp_path, clock=clock, log=log).start().result()
+    first = service.submissions["a"]
+    assert again(tmp_path, service) is Status.SUCCEEDED
+    assert len(service.submits) == 2 and len(set(service.submits)) == 1
+    assert service.submissions["a"] == first
+    assert first.submitted_at == pytest.approx(STARTED_AT + 0.123457, abs=1e-6)
+
+
 def test_resume_when_the_run_died_before_its_plan_was_whole_then_says_that_it_never_began(tmp_path):
     log = DyingLog(tmp_path / "journal.jsonl", after=PLANNED - 1)
     with pytest.raises(DiedError):
@@ -223,6 +226,32 @@ def test_stop_when_the_run_died_before_its_jobs_were_cancelled_then_they_are_ask
     assert again(tmp_path, service) is Status.CANCELLED
     jobs = {job["name"]: job["status"] for job in manifest_of(tmp_path)["jobs"]}
     assert jobs == {"a": "cancelled", "b": "skipped"}
+
+
+def test_stop_when_a_job_waits_for_its_next_attempt_then_it_ends_as_it_would_have_without_the_death(tmp_path):
+    contracts = {"x": {"type": "string"}, "y": {"type": "string", "severity": "warn"}}
+    rules = {"a": {"retry": Retry(max_attempts=2, delay=60.0, on=frozenset({"contract"}))}}
+    plan = make_plan({"a": [], "b": ["a"]}, rules=rules, outputs={"a": contracts})
+    script = Script(outputs={"x": 1, "y": 2}, kernel_start=KernelStart("usual", "a reason"))
+    manifests = []
+    for name in ("whole", "died"):
+        folder = tmp_path / name
+        folder.mkdir()
+        service = MemoryBackend({"a": script}, survives=True)
+        running = Running(plan, service, folder).start()
+        running.wait_for(lambda record: record["record"] == "job_retrying")
+        if name == "died":
+            running.executor.detach("SIGINT")
+            assert running.result() is Status.RUNNING
+            state = recovered(folder)
+            log = Journal(folder / "journal.jsonl", existing=True)
+            running = Running(state.plan, service, folder, log=log, recovered=state).start()
+        running.executor.stop("SIGTERM", cancel=True)
+        assert running.result() is Status.FAILED
+        manifests.append(without_times(manifest_of(folder)))
+    whole, died = manifests
+    assert whole["jobs"][0]["notebook"] is not None and whole["jobs"][0]["warnings"]
+    assert died == whole
 
 
 def test_plan_when_it_was_written_to_a_journal_then_it_reads_back_as_it_was(tmp_path):

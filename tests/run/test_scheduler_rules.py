@@ -1,16 +1,18 @@
-"""Conditions, retries, pools and taking up again: whatever happens, each job comes to what a naive evaluation says."""
+"""Conditions, retries, pools, jobs that do not run, and taking up again: whatever happens, each job comes to what a naive
+evaluation says."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import graphs
+from runs import graphs, make_plan
 
-from dsjobs.model import Status
+from dsjobs.model import Plan, Status
 from dsjobs.run.events import (
     AttemptFailed,
     Finished,
@@ -23,35 +25,53 @@ from dsjobs.run.events import (
     StopRequested,
     Submit,
 )
+from dsjobs.run.rules import needs_of_run, reused_before, rules_of, skipped_before
 from dsjobs.run.scheduler import Scheduler, run_status
 
 RUN_IFS = ["all_success", "all_success", "all_done", "none_failed", "at_least_one_success", "all_failed",
            "at_least_one_failed"]  # fmt: skip
+KINDS = ["run", "run", "run", "run", "reused", "left out", "when is false"]
 S, F, C, K = Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.SKIPPED
+DECIDED = {"reused": S, "when is false": K}
 
 
 class World:
-    """Plays the backend: each job fails so many times, and then comes to its outcome, if it has attempts enough."""
+    """Plays the backend: each job fails so many times, and then comes to its outcome, if it has attempts enough. Of some it is
+    decided before that they do not run: `kinds`."""
 
     def __init__(self, needs: dict[str, list[str]], chance: random.Random) -> None:
         self.needs = needs
         self.chance = chance
+        self.kinds = {name: chance.choice(KINDS) for name in needs}
         self.run_if = {name: chance.choice(RUN_IFS) for name in needs}
         self.outcome = {name: chance.choice([S, S, S, F, C, K]) for name in needs}
         self.failures = {name: chance.choice([0, 0, 1, 2]) for name in needs}
         self.most_attempts = {name: chance.choice([1, 1, 2, 3]) for name in needs}
         self.limits = {"gpu": chance.randint(1, 2), "disk": chance.randint(1, 2)}
         self.pools = {name: tuple(p for p in self.limits if chance.random() < 0.4) for name in needs}
-        self.rules = Rules(
-            max_parallel=chance.randint(1, 4), run_if=self.run_if, pools=self.pools, limits=self.limits
-        )  # fmt: skip
-        self.scheduler = Scheduler(needs, self.rules)
+        self.plan = self.made_plan()
+        self.rules = rules_of(self.plan, fail_fast=False)
+        self.scheduler = Scheduler(needs_of_run(self.plan), self.rules)
         self.attempts: Counter[str] = Counter()
         self.in_flight: dict[str, str | None] = {}
         self.resting: set[str] = set()
-        self.ended: dict[str, Status] = {}
-        self.causes: dict[str, str] = {}
+        self.ended = {name: DECIDED[kind] for name, kind in self.kinds.items() if kind in DECIDED}
+        self.causes = skipped_before(self.plan)
         self.stop: StopRequested | None = None
+
+    def made_plan(self) -> Plan:
+        of_kind = {kind: [name for name in self.needs if self.kinds[name] == kind] for kind in KINDS}
+        rules = {name: {"run_if": self.run_if[name], "pools": self.pools[name]} for name in self.needs}
+        for name in of_kind["when is false"]:
+            rules[name]["skip_reason"] = "its `when` is false"
+        plan = make_plan(
+            self.needs,
+            max_parallel=self.chance.randint(1, 4),
+            rules=rules,
+            reused={name: {} for name in of_kind["reused"]},
+            left_out=of_kind["left out"],
+        )
+        return replace(plan, pools=self.limits)
 
     def expected(self) -> dict[str, Status]:
         """What each job comes to in a run that is not stopped: evaluated from the graph alone."""
@@ -59,11 +79,12 @@ class World:
 
         def status(name: str) -> Status:
             if name not in found:
-                found[name] = self.last_outcome(name) if may_run(name) else K
+                known = DECIDED.get(self.kinds[name])
+                found[name] = known or (self.last_outcome(name) if may_run(name) else K)
             return found[name]
 
         def may_run(name: str) -> bool:
-            above = [status(need) for need in self.needs[name]]
+            above = [status(need) for need in self.needs[name] if self.kinds[need] != "left out"]
             bad = [one in (F, C) for one in above]
             return (
                 not above
@@ -77,13 +98,13 @@ class World:
                 }[self.run_if[name]]
             )
 
-        return {name: status(name) for name in self.needs}
+        return {name: status(name) for name, kind in self.kinds.items() if kind != "left out"}
 
     def last_outcome(self, name: str) -> Status:
         return F if self.failures[name] >= self.most_attempts[name] else self.outcome[name]
 
     def run(self, crash_chance: float = 0.0, stop_chance: float = 0.0) -> None:
-        self.take(self.scheduler.start())
+        self.take(self.scheduler.start(skipped_before(self.plan), reused_before(self.plan)))
         while not self.scheduler.is_finished:
             if self.chance.random() < crash_chance:
                 self.crash()
@@ -136,13 +157,14 @@ class World:
 
     def crash(self) -> None:
         """Another scheduler takes the run up. Of what was decided last, some may not have been written down."""
-        unwritten = [name for name, status in self.ended.items() if status is K and not self.attempts[name]][-1:]
+        decided = [name for name, status in self.ended.items() if status is K and not self.attempts[name]]
+        unwritten = [name for name in decided if self.kinds[name] == "run"][-1:]
         ended = {name: status for name, status in self.ended.items() if name not in unwritten}
         past = Past(ended, dict(self.causes), dict(self.in_flight), frozenset(self.waiting()), self.attempts, self.stop)
         for name in unwritten:
             del self.ended[name]
         self.resting = self.waiting()
-        self.scheduler = Scheduler(self.needs, self.rules)
+        self.scheduler = Scheduler(needs_of_run(self.plan), self.rules)
         self.take(self.scheduler.restore(past))
 
     def waiting(self) -> set[str]:

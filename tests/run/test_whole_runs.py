@@ -1,7 +1,8 @@
 """Random job files, from their text to the end of the run: each job comes to what a plain reading of the file says.
 
 `test_scheduler_rules.py` holds the same of the scheduler alone. Here the file's text is read, its templates are rendered,
-cells are bound, and the executor runs it all on a backend whose notebooks fail as they are told.
+cells are bound, some jobs are not selected, of which an earlier run knows some, and the executor runs it all on a backend whose
+notebooks fail as they are told.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from memory_backend import MemoryBackend, Script
 from runs import Running, leaping_clock
 
-from dsjobs.model import Failure, Plan, Status
+from dsjobs.model import Failure, Plan, Reused, Status
 from dsjobs.plan.planner import make_plan
 from dsjobs.run import journal
 from dsjobs.run.manifest import fold
@@ -40,16 +41,20 @@ KINDS = ["notebook", "aborted", "backend", "lost"]
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "jobs.v1.json").read_text(encoding="utf-8"))
 
 
-def job_file(chance: random.Random) -> dict[str, Any]:
-    """A file of a few jobs, of which some have a matrix of two cells."""
+def job_file(chance: random.Random) -> tuple[dict[str, Any], dict[str, str]]:
+    """A file of a few jobs, of which some have a matrix of two cells; and by cell whether it is `selected`, `known` from an
+    earlier run, or `unknown`."""
     jobs: list[dict[str, Any]] = []
+    chances = chance.choice([[1, 0, 0], [4, 4, 1]])
+    fates: dict[str, str] = {}
     for index in range(chance.randint(1, 7)):
         job: dict[str, Any] = {"name": f"j{index}", "notebook": "a.ipynb", "run_if": chance.choice(RUN_IFS)}
         job["needs"] = [other["name"] for other in jobs if chance.random() < 0.35]
         if chance.random() < 0.25:
             job["matrix"] = {"seed": [1, 2]}
+        fates |= {cell: chance.choices(["selected", "known", "unknown"], chances)[0] for cell in cells_of(job)}
         if chance.random() < 0.4:
-            job["when"] = when(chance, jobs, job)
+            job["when"] = when(chance, job, fates)
         if chance.random() < 0.4:
             on = {"on": chance.sample(KINDS, chance.randint(1, 4))} if chance.random() < 0.5 else {}
             job["retry"] = {"max_attempts": chance.randint(1, 3), **on}
@@ -58,12 +63,17 @@ def job_file(chance: random.Random) -> dict[str, Any]:
         if chance.random() < 0.3:
             job["allow_failure"] = True
         jobs.append(job)
-    return {"version": 1, "variables": {"yes": True, "no": False}, "pools": {"gpu": 1}, "max_parallel": 3, "jobs": jobs}
+    head = {"version": 1, "variables": {"yes": True, "no": False}, "pools": {"gpu": 1}, "max_parallel": 3}
+    return {**head, "jobs": jobs}, fates
 
 
-def when(chance: random.Random, jobs: list[dict[str, Any]], job: dict[str, Any]) -> Any:
-    """A condition: known at load, or by what a needed job came to."""
-    single = [name for name in job["needs"] if "matrix" not in jobs[int(name[1:])]]
+def cells_of(job: dict[str, Any]) -> list[str]:
+    return [f"{job['name']}[seed={seed}]" for seed in job["matrix"]["seed"]] if "matrix" in job else [job["name"]]
+
+
+def when(chance: random.Random, job: dict[str, Any], fates: dict[str, str]) -> Any:
+    """A condition: known at load, or by what a needed job came to. A template cannot use what is not there."""
+    single = [name for name in job["needs"] if fates.get(name, "unknown") != "unknown"]
     if single and chance.random() < 0.6:
         return f"{{{{ needs.{chance.choice(single)}.status == '{chance.choice(['succeeded', 'failed'])}' }}}}"
     return chance.choice([True, False, "{{ vars.yes }}", "{{ vars.no }}"])
@@ -72,34 +82,34 @@ def when(chance: random.Random, jobs: list[dict[str, Any]], job: dict[str, Any])
 class Reading:
     """What a file comes to, job by job and cell by cell, where attempt number n of a cell ends with `ends[cell][n - 1]`."""
 
-    def __init__(self, data: dict[str, Any], chance: random.Random) -> None:
+    def __init__(self, data: dict[str, Any], fates: dict[str, str], chance: random.Random) -> None:
         self.jobs = {job["name"]: job for job in data["jobs"]}
+        self.fates = fates
         self.chance = chance
-        self.ends = {cell: [self.end() for _ in range(3)] for name in self.jobs for cell in self.cells(name)}
+        cells = [(job, cell) for job in self.jobs.values() for cell in cells_of(job)]
+        self.ends = {cell: [self.end() for _ in range(3)] for _, cell in cells}
+        needed = {need for job, cell in cells if fates[cell] == "selected" for need in self.above(job, cell)}
+        self.reused = {cell for cell in needed if fates[cell] == "known"}
         self.statuses: dict[str, str] = {}
         self.attempts: dict[str, int] = {}
-        for name, job in self.jobs.items():
-            for cell in self.cells(name):
-                self.read(job, cell)
+        for job, cell in cells:
+            self.read(job, cell)
 
     def end(self) -> str:
         return self.chance.choice(["succeeded", "succeeded", "succeeded", "cancelled", *KINDS])
 
-    def cells(self, name: str) -> list[str]:
-        return [f"{name}[seed={seed}]" for seed in (1, 2)] if "matrix" in self.jobs[name] else [name]
-
     def above(self, job: dict[str, Any], cell: str) -> list[str]:
-        """The statuses of the jobs and cells that a cell needs: with a matrix of the same key, the cell with the same value."""
+        """The jobs and cells that a cell needs: with a matrix of the same key, the cell with the same value."""
         found = []
         for need in job["needs"]:
             both = "matrix" in job and "matrix" in self.jobs[need]
-            found += [need + cell[cell.index("[") :]] if both else self.cells(need)
-        return [self.statuses[one] for one in found]
+            found += [need + cell[cell.index("[") :]] if both else cells_of(self.jobs[need])
+        return found
 
     def read(self, job: dict[str, Any], cell: str) -> None:
         self.attempts[cell] = 0
-        self.statuses[cell] = "skipped"
-        if self.may_run(job, cell) and self.is_wanted(job):
+        self.statuses[cell] = "succeeded" if cell in self.reused else "skipped"
+        if self.fates[cell] == "selected" and self.may_run(job, cell) and self.is_wanted(job):
             most = job.get("retry", {}).get("max_attempts", 1)
             again = job.get("retry", {}).get("on", KINDS)
             for end in self.ends[cell][:most]:
@@ -109,7 +119,8 @@ class Reading:
                     return
 
     def may_run(self, job: dict[str, Any], cell: str) -> bool:
-        above = self.above(job, cell)
+        there = [one for one in self.above(job, cell) if self.fates[one] == "selected" or one in self.reused]
+        above = [self.statuses[one] for one in there]
         bad = [one in ("failed", "cancelled") for one in above]
         good = [one == "succeeded" for one in above]
         by_name = {
@@ -146,7 +157,7 @@ def script(end: str) -> Script:
     return Script(is_cancelled=end == "cancelled")
 
 
-def plan_of(data: dict[str, Any]) -> Plan:
+def plan_of(data: dict[str, Any], fates: dict[str, str]) -> Plan:
     """The plan of a file in its only environment."""
     document = source.parse(source.Source("jobs.yaml", json.dumps(data)))
     checked = schema.check(document, SCHEMA)
@@ -156,7 +167,9 @@ def plan_of(data: dict[str, Any]) -> Plan:
     values, wrong = resolve(spec, environment, environ={}, given=())
     jobs, found = expand(spec, environment, values, None)
     assert [*document.diagnostics, *checked.diagnostics, *problems, *wrong, *found] == []
-    return make_plan(spec, environment, values, jobs)
+    selected = {cell for cell, fate in fates.items() if fate == "selected"}
+    earlier = {cell: Reused("run-0", {}) for cell, fate in fates.items() if fate == "known"}
+    return make_plan(spec, environment, values, jobs, selected=selected, earlier=earlier)
 
 
 @pytest.fixture(scope="module")
@@ -164,19 +177,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_run_when_the_file_is_random_then_each_job_comes_to_what_a_plain_reading_says(folder: Path, seed: int) -> None:
     chance = random.Random(seed)
-    data = job_file(chance)
-    reading = Reading(data, chance)
+    data, fates = job_file(chance)
+    reading = Reading(data, fates, chance)
     backend = MemoryBackend(reading.scripts())
     place = folder / str(len(list(folder.iterdir())))
     place.mkdir()
-    running = Running(plan_of(data), backend, place, clock=leaping_clock())
+    running = Running(plan_of(data, fates), backend, place, clock=leaping_clock())
     assert running.start().result() == Status(reading.run)
     manifest = fold(journal.read(running.folder.journal))
     assert {job["name"]: job["status"] for job in manifest["jobs"]} == reading.statuses
+    assert {job["name"] for job in manifest["jobs"] if job["reused_from"]} == reading.reused
     assert Counter(job for job, _ in backend.submits) == {cell: n for cell, n in reading.attempts.items() if n}
     assert backend.most_in_flight <= 3
     shutil.rmtree(place)  # so that the end of the session does not hold sixty journals to their schema

@@ -34,11 +34,10 @@ class Apply:
         (folder / "jobs.yaml").write_text(json.dumps(_job_file(address, folder / "store", jobs, defaults)))
         self.records: list[dict[str, Any]] = []
         self._errors = (folder / "stderr").open("w+")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("YC_", "DSJOBS_"))}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dsjobs", "apply", "-o", "jsonl", "-j", str(at_once)],
             stdout=subprocess.PIPE, stderr=self._errors, text=True, cwd=folder,
-            env={**kept, "PYTHONPATH": str(Path(__file__).parents[2]), **(credentials or {"YC_IAM_TOKEN": TOKEN})},
+            env=_environment(**(credentials or {"YC_IAM_TOKEN": TOKEN})),
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -132,6 +131,21 @@ def apply(
         run.close()
     assert "Traceback" not in run.stderr + "".join(server.stderr)
     return run, code
+
+
+def resume(run: Apply, **credentials: str) -> int:
+    """Goes on with a run that was left; the exit code."""
+    command = [sys.executable, "-m", "dsjobs", "resume", "-q"]
+    done = subprocess.run(
+        command, cwd=run.folder, env=_environment(**credentials), capture_output=True, text=True, timeout=300
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode
+
+
+def _environment(**credentials: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("YC_", "DSJOBS_"))}
+    return {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), **credentials}
 
 
 def struck(run: Apply, words: Sequence[str]) -> set[str]:

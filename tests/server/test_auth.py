@@ -149,7 +149,8 @@ def test_exchange_when_a_service_account_asks_then_its_token_opens_the_api(serve
     server = serve(service_accounts=(account,))
     anyone = Client(server.address, token=None)
     own = f"{server.address}/iam/v1/tokens"
-    for audience in (AUDIENCE, own):
+    behind_a_proxy = own.replace("http:", "https:")
+    for audience in (AUDIENCE, own, behind_a_proxy):
         answer = anyone.post("/iam/v1/tokens", json={"jwt": signed(private_key, aud=audience)})
         assert answer.status_code == 200, answer.text
         assert answer.headers["cache-control"] == "no-store"
@@ -160,6 +161,46 @@ def test_exchange_when_a_service_account_asks_then_its_token_opens_the_api(serve
     assert operation["createdBy"] == account.service_account_id
     refused = anyone.post("/iam/v1/tokens", json={"jwt": signed(private_key, aud="https://elsewhere")})
     assert (refused.status_code, refused.json()["code"]) == (401, 16)
+
+
+def test_operation_when_another_account_started_it_then_it_is_not_there_and_the_owner_of_the_server_sees_all(
+    serve, private_key, account
+):
+    other = service_accounts.ServiceAccountKey("ajekey00000000000002", "ajeaccount0000000002", account.public_key)
+    server = serve(service_accounts=(account, other))
+    server.write("slow.ipynb", "import time\ntime.sleep(600)")
+    tokens = [
+        Client(server.address, None).post("/iam/v1/tokens", json={"jwt": signed(private_key, kid=key.id, iss=iss)})
+        for key, iss in ((account, account.service_account_id), (other, other.service_account_id))
+    ]
+    first, second = (Client(server.address, answer.json()["iamToken"]) for answer in tokens)
+    owner = server.client
+    ids = [client.execute({"notebookId": "slow.ipynb"}).json()["id"] for client in (first, second, owner)]
+
+    def may_see(client):
+        return [client.get(f"/operations/{number}").status_code == 200 for number in ids]
+
+    assert [may_see(client) for client in (first, second, owner)] == [
+        [True, False, False],
+        [False, True, False],
+        [True, True, True],
+    ]
+    for client, number in ((first, ids[1]), (first, ids[2])):
+        unknown, hidden = client.get("/operations/x"), client.get(f"/operations/{number}")
+        assert hidden.json()["message"] == unknown.json()["message"].replace("x", number)
+        for refused in (
+            hidden,
+            client.get(f"/operations/{number}:cancel"),
+            client.post(f"/operations/{number}:cancel"),
+            client.get(f"/_dsjobs/operations/{number}"),
+            client.get(f"/_dsjobs/operations/{number}/log"),
+        ):
+            assert (refused.status_code, refused.json()["code"]) == (404, 5)
+        assert owner.inspect(number)["cancelRequested"] is False
+    listed = [client.get("/_dsjobs/operations").json()["operations"] for client in (first, owner)]
+    assert [[item["id"] for item in page] for page in listed] == [[ids[0]], ids[::-1]]
+    assert owner.post(f"/operations/{ids[0]}:cancel").status_code == 200
+    assert first.wait(ids[0])["error"]["code"] == 1
 
 
 def test_exchange_when_the_server_s_token_is_given_as_oauth_token_then_it_is_taken(shared):

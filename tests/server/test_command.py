@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from live_server import TOKEN, until, write_notebook
+from live_server import TOKEN, Client, until, write_notebook
+from processes import started
 
 from dsjobs import cli
 
@@ -63,7 +65,7 @@ def test_serve_when_faults_are_listed_then_each_has_a_line(capsys):
 def test_serve_when_it_starts_for_a_person_then_it_prints_the_address_and_how_to_use_it(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "dsjobs", "serve", "--port", "0", "--fault", "latency=0.01", "--quiet"]
-    with subprocess.Popen(
+    with started(
         [name for name in command if name != "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         cwd=tmp_path, env=environment,
     ) as process:  # fmt: skip
@@ -86,6 +88,25 @@ def test_serve_when_another_has_its_state_or_port_then_it_does_not_start(command
     assert (busy.returncode, held.returncode) == (2, 6)
     assert "in use" in busy.stderr and "another server" in held.stderr
     assert server.answer == {"address": server.answer["address"], "projects": {"p1": str(tmp_path / "p1")}}
+
+
+def test_serve_when_its_log_is_on_a_full_disk_then_operations_end_all_the_same(tmp_path):
+    (tmp_path / "token").write_text(TOKEN)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "dsjobs", "serve", "--port", "0", "-o", "json", "--token-file", "token"]
+    with (
+        open("/dev/full", "w") as full,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=full, cwd=tmp_path, env=environment) as process,
+    ):
+        try:
+            client = Client(json.loads(process.stdout.readline())["address"])
+            for _ in range(2):
+                operation = client.execute({"notebookId": "none.ipynb"}, project="local").json()
+                assert client.wait(operation["id"], 20)["error"]["code"] == 5
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+    assert process.returncode == 143
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -19,8 +19,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from faulty_runs import SEED, apply, check, fault_options, operations_of, stop_when_only_struck_are_left, struck
-from live_server import TOKEN, Client, until
+from faulty_runs import (
+    SEED,
+    apply,
+    check,
+    fault_options,
+    operations_of,
+    resume,
+    stop_when_only_struck_are_left,
+    struck,
+)  # fmt: skip
+from live_server import TOKEN, Client
 from made_jobs import due_ends, make_jobs
 
 from dsjobs.server import faults
@@ -108,9 +117,8 @@ def test_apply_when_no_operation_ever_ends_then_time_limits_cancel_each_and_no_j
     assert set(run.runs().values()) <= {1}
 
 
-def test_apply_when_a_given_token_expires_then_the_run_ends_and_says_so_and_no_job_ran_twice(command):
-    """Such a token cannot be renewed, so nothing can be learned any more: jobs that are not known to have ended fail, as the
-    backend's failure, with the word that what was submitted goes on."""
+def test_apply_when_a_given_token_expires_then_the_run_is_left_and_another_token_goes_on_with_it(command):
+    """Such a token cannot be renewed, so nothing can be learned any more, and nothing is decided about any job."""
     server, jobs = command("--jobs", "2", *fault_options("expiring-tokens=3")), make_jobs(200)
     anyone = Client(server.client.address, None)
     token = anyone.post("/iam/v1/tokens", json={"yandexPassportOauthToken": TOKEN}).json()["iamToken"]
@@ -118,19 +126,17 @@ def test_apply_when_a_given_token_expires_then_the_run_ends_and_says_so_and_no_j
 
     run, code = apply(server, jobs, at_once=JOBS, patience=PATIENCE, YC_IAM_TOKEN=token)
 
-    assert code == 1, run.stderr
-    due, ends = due_ends(jobs), run.ends()
-    lost = {name for name, end in ends.items() if end != due[name] and end.failure == "backend"}
-    assert lost, "the token lived longer than the run"
-    failures = [
-        record["failure"] for record in run.records if record["record"] == "job_finished" and record["job"] in lost
-    ]
-    assert all("cannot be renewed" in failure["message"] for failure in failures)
-    assert all("what was submitted goes on" in failure["hint"] for failure in failures)
-    for name in ends.keys() - lost:
-        assert ends[name] == due[name] or ends[name].status == "skipped"
-    until(lambda: all(operation["state"] == "done" for operation in operations_of(server.client)), PATIENCE)
-    assert set(run.runs().values()) <= {1}
+    assert code == 4, run.stderr
+    assert run.records[-1]["record"] == "run_detached", "the token lived longer than the run"
+    assert "cannot be renewed" in run.stderr and "dsjobs resume" in run.stderr
+    due, ended = due_ends(jobs), run.ended()
+    assert ended != set(due)
+    known = {name: end for name, end in run.ends().items() if name in ended}
+    assert known == {name: due[name] for name in ended}
+
+    assert resume(run, YC_TOKEN=TOKEN) == 1
+    assert run.ends() == due
+    assert {operation["state"] for operation in operations_of(server.client)} == {"done"}
 
 
 @pytest.mark.parametrize("fault", some(OPENING, "no-route=colon-open"))

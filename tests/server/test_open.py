@@ -273,6 +273,44 @@ def test_open_when_jupyterlab_ends_at_once_then_the_operation_says_where_its_log
     assert "no such thing" in log.read_text()
 
 
+@pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        ({"host": "0.0.0.0"}, None),  # whoever it is that asks
+        ({"allowed_hosts": frozenset({"jobs.example"})}, "jobs.example"),  # as behind a proxy
+    ],
+)
+def test_open_when_its_tokens_would_cross_a_network_then_it_is_refused_and_says_why(serve, tmp_path, options, host):
+    server = serve(lab_python=stand_in(tmp_path / "python", LISTENS), **options)
+
+    answer = server.client.post(OPEN, headers={"Host": host} if host else {})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, 9)
+    assert "SSH tunnel" in answer.json()["message"]
+    assert server.client.get("/_dsjobs/operations").json()["operations"] == []
+
+
+def test_project_url_when_it_is_asked_for_by_another_name_then_it_leads_nowhere(serve, tmp_path):
+    allowed = frozenset({"jobs.example"})
+    server = serve(lab_python=stand_in(tmp_path / "python", LISTENS), allowed_hosts=allowed)
+    response = open_project(server, Host="LocalHost")[0]["response"]
+    assert response["projectUrl"].startswith("http://LocalHost/open/")
+    url = server.address + response["projectUrl"].removeprefix("http://LocalHost")
+    entered = [
+        requests.post(
+            url,
+            data={"sessionToken": response["sessionToken"]},
+            headers={"Host": host},
+            timeout=PATIENCE,
+            allow_redirects=False,
+        )
+        for host in ("jobs.example", "LocalHost", "[::1]:5")
+    ]
+    assert [answer.status_code for answer in entered] == [400, 303, 303]
+    assert "location" not in entered[0].headers
+    assert entered[2].headers["location"].startswith("http://[::1]:")
+
+
 def test_open_when_it_is_cancelled_then_it_ends_with_code_1_and_nothing_runs(serve, tmp_path):
     server = serve(lab_python=stand_in(tmp_path / "python", f"echo $$ > '{tmp_path}/pid'; exec sleep 600"))
     operation = server.client.post(OPEN).json()
@@ -281,6 +319,16 @@ def test_open_when_it_is_cancelled_then_it_ends_with_code_1_and_nothing_runs(ser
     assert server.client.wait(operation["id"])["error"]["code"] == 1
     pid = (tmp_path / "pid").read_text().strip()
     until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_open_when_something_else_lies_beside_the_labs_then_only_the_closed_labs_are_removed(serve, tmp_path):
+    server = serve(lab_python=stand_in(tmp_path / "python", LISTENS))
+    labs = tmp_path / "state" / "labs"
+    for name in ("mine", "a" * 20):
+        (labs / name / "inner").mkdir(parents=True)
+    operation, _ = open_project(server)
+    assert sorted(path.name for path in labs.iterdir()) == sorted(["mine", operation["id"]])
+    assert (labs / "mine" / "inner").is_dir()
 
 
 def test_session_when_its_time_is_over_then_nobody_gets_in(serve, tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from dsjobs.errors import GuardError
+from dsjobs.errors import GuardError, UsageError
 from dsjobs.server import state_folder
 from dsjobs.server.answers import timestamp
 from dsjobs.server.operations import NewOperation, OperationStore, State
@@ -118,6 +118,38 @@ def test_state_folder_when_it_is_made_then_nobody_else_can_read_it(tmp_path):
     for path in (held.path, held.path / "token.key", held.database):
         assert stat.S_IMODE(os.stat(path).st_mode) & 0o077 == 0
     held.release()
+
+
+def test_state_folder_when_it_holds_something_else_then_it_is_refused_and_nothing_in_it_changes(tmp_path):
+    work = tmp_path / "work"
+    (work / "labs" / "mine").mkdir(parents=True)
+    (work / ".gitignore").write_text("*.csv\n")
+    work.chmod(0o755)
+    before = sorted(work.rglob("*"))
+
+    with pytest.raises(UsageError) as caught:
+        state_folder.hold(work)
+
+    assert str(work) in str(caught.value) and "--state-dir" in caught.value.hint
+    assert sorted(work.rglob("*")) == before
+    assert (work / ".gitignore").read_text() == "*.csv\n"
+    assert stat.S_IMODE(work.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("mark", ["operations.db", "token.key"])
+def test_state_folder_when_a_server_has_used_it_then_what_else_is_there_stays_as_it_is(tmp_path, mark):
+    (tmp_path / mark).touch()
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / ".gitignore").write_text("*.csv\n")
+    state_folder.hold(tmp_path).release()
+    assert (tmp_path / ".gitignore").read_text() == "*.csv\n"
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_state_folder_when_a_server_ended_before_it_stored_anything_then_the_next_one_takes_it(tmp_path):
+    state_folder.hold(tmp_path / "state").release()
+    assert (tmp_path / "state" / ".gitignore").read_text() == "*\n"
+    state_folder.hold(tmp_path / "state").release()
 
 
 @pytest.mark.parametrize(

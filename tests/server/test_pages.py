@@ -1,15 +1,19 @@
-"""The two reference pages, field by field: their own tables say what is sent and what must come back."""
+"""The two reference pages, field by field: their own tables say what is sent, by curl, and what must come back."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import page_tables
 import pytest
 from live_server import TOKEN, Running, configuration, until
+
+CURL = shutil.which("curl")
+pytestmark = pytest.mark.skipif(CURL is None, reason="curl is not installed: apt-get install curl")
 
 EXECUTE = page_tables.read("execute")
 OPEN = page_tables.read("open")
@@ -45,15 +49,25 @@ def server(tmp_path_factory):
 
 
 def request(server: Running, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-    """One request by hand: only the line, the host, the token and the body."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path, body=data, headers={"Authorization": f"Bearer {TOKEN}"})
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-    finally:
-        connection.close()
+    """One request by curl, with the options of the documentation's own example: no content type is given, so it is a form's."""
+    command = [
+        CURL,
+        "-q",
+        "--silent",
+        "--show-error",
+        "--noproxy",
+        "*",
+        "--max-time",
+        "60",
+        "--write-out",
+        "\n%{http_code}",
+    ]
+    command += ["--header", f"Authorization: Bearer {TOKEN}", "--request", method, server.address + path]
+    command += [] if body is None else ["--data", json.dumps(body)]
+    answer, _, status = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.rpartition(
+        "\n"
+    )
+    return int(status), json.loads(answer)
 
 
 def path_of(page: page_tables.Page, project: str = "p1") -> str:

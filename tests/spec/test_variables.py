@@ -140,3 +140,24 @@ def test_text_from_outside_when_typed_is_what_yaml_reads_unless_text_is_wanted(
     written: str, schema: dict[str, Any], value: Any
 ) -> None:
     assert typed(written, schema) == (value, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("{type: integer, default: 1}", "jobs.yaml:3:31"),
+        ("\n    type: integer\n    minimum: 0\n    default: 1", "jobs.yaml:6:14"),
+        ("\n    default:\n      - 1\n    type: array", "jobs.yaml:5:7"),
+        ("1", "jobs.yaml:3:6"),
+    ],
+)
+def test_default_when_it_counts_then_its_own_place_is_given(
+    written: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs = "jobs: [{name: a, notebook: a.ipynb}]\n"
+    Path("jobs.yaml").write_text(f"version: 1\nvariables:\n  n: {written}\n{jobs}", encoding="utf-8")
+    spec = loading.load(Path("jobs.yaml")).spec
+    assert spec is not None
+    values, _ = resolve(spec, loading.choose_environment(spec, None), environ={}, given=())
+    assert values["n"].layer == place

@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An HTTP request. `is_safe`: sending it twice does what sending it once does. Headers hold secrets and never show."""
+    """An HTTP request. `is_safe`: sending it twice does what sending it once does; `is_direct`: it goes through no proxy. Headers
+    hold secrets and never show."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     is_safe: bool = True
+    is_direct: bool = False
 
     def __str__(self) -> str:
         """`GET https://host/path`: what a message may show of it. A query is left out."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from dsjobs.backends.datasphere import status, timestamps
@@ -26,7 +26,8 @@ _STATUS_NUMBERS = {1: "OK", 2: "ERROR", 3: "ABORTED"}  # enum ExecutionStatus; 0
 
 @dataclass(frozen=True, slots=True)
 class RawOperation:
-    """An operation as the API has it, whatever method started it. `error` is None where it says nothing."""
+    """An operation as the API has it, whatever method started it. `error` is None where it says nothing; `request_ids`: of the
+    call that told of it, for the end of a message."""
 
     id: str
     done: bool
@@ -36,6 +37,7 @@ class RawOperation:
     created_at: float | None
     modified_at: float | None
     poll_after: float | None
+    request_ids: str = ""
 
 
 def execution(answer: Answer) -> Operation:
@@ -56,15 +58,17 @@ def read(answer: Answer) -> RawOperation:
     if done is not None and not isinstance(done, bool):
         raise _unreadable(answer, f"`done` is {json.dumps(done)[:50]}, not true or false")
     response, metadata = data.get("response"), data.get("metadata")
+    error = status.parse(data.get("error"))
     return RawOperation(
         id=identifier,
         done=done is True,
         metadata=metadata if isinstance(metadata, Mapping) else {},
-        error=status.parse(data.get("error")),
+        error=error,
         response=response if isinstance(response, Mapping) else None,
         created_at=timestamps.seconds(data.get("createdAt")),
         modified_at=timestamps.seconds(data.get("modifiedAt")),
         poll_after=_poll_interval(answer),
+        request_ids=status.request_ids(answer, error),
     )
 
 
@@ -73,6 +77,8 @@ def outcome(raw: RawOperation) -> Operation:
     if not raw.done:
         return Operation(raw.id, poll_after=raw.poll_after)
     failure = _failure(raw)
+    if failure is not None:
+        failure = replace(failure, message=failure.message + raw.request_ids)
     started_at, finished_at = raw.created_at, raw.modified_at
     if started_at is not None and finished_at is not None and finished_at < started_at:
         finished_at = started_at
@@ -137,17 +143,15 @@ def _execution_status(value: Any) -> str:
 
 def _poll_interval(answer: Answer) -> float | None:
     """Whole seconds, the service's wish for the time between two looks; Retry-After stands for it too."""
-    text = answer.headers.get("x-operation-poll-interval", "").strip()
-    if text.isdigit():
-        return min(float(text), LONGEST_POLL_INTERVAL)
-    return status.retry_after(answer)
+    seconds = status.whole_seconds(answer.headers.get("x-operation-poll-interval", "").strip())
+    return status.retry_after(answer) if seconds is None else min(seconds, LONGEST_POLL_INTERVAL)
 
 
 def _raise_without_id(answer: Answer, data: Mapping[str, Any]) -> NoReturn:
     error = status.parse(data) if "code" in data else None
     if error is not None:
         raise ServiceError(
-            f"{answer.call} answered {answer.status}, but with {error.text}{status.request_ids(answer)}",
+            f"{answer.call} answered {answer.status}, but with {error.text}{status.request_ids(answer, error)}",
             retryable=False,
             code=error.code,
             status=answer.status,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere import answers, checks, endpoints, status, store
 from dsjobs.backends.datasphere.credentials import given
 from dsjobs.backends.datasphere.settings import Settings
@@ -43,8 +44,8 @@ class _Flight:
 
 
 class DataSphereBackend:
-    """The backend `datasphere`. `environ`: where credentials, proxies and endpoints are looked for; `iam_token` stands for the
-    credentials, where it is given."""
+    """The backend `datasphere`. `environ`: where credentials, proxies and endpoints are looked for; what is in `access` wins over
+    it."""
 
     name = "datasphere"
 
@@ -53,19 +54,18 @@ class DataSphereBackend:
         settings: Settings,
         environ: Mapping[str, str],
         *,
-        iam_token: str | None = None,
+        access: Access | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
         self._settings = settings
         self._environ = environ
-        self._iam_token = iam_token
+        self._access = access or Access()
         self._timeouts = timeouts
         self._store = store.open_store(settings, environ)
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._connected: Connection | None = None
         self._flights: dict[str, _Flight] = {}
-        self._addresses: dict[str, str] = {}
         self._ended: dict[str, Operation] = {}
         self._asked_to_end: set[str] = set()
 
@@ -93,13 +93,15 @@ class DataSphereBackend:
         expected = self._expected(idempotency_key, request.output_variable_names)
         raw = connection.api.execute(
             request,
-            {**submission.variables(), **self._address(expected)},
+            {**submission.variables(), **self._address(expected, submission.submitted_at)},
             key=idempotency_key,
             redactor=submission.redactor,
         )
         other = checks.echoes(request, raw.metadata)
         if other is not None:
-            message = f"the service took the request for another one: its operation {raw.id} is of {other}"
+            message = (
+                f"the service took the request for another one: its operation {raw.id} is of {other}{raw.request_ids}"
+            )
             raise BackendError(message, retryable=False, hint=f"the idempotency key was {idempotency_key}")
         self._remember(raw.id, expected)
         return self._seen(raw)
@@ -116,7 +118,7 @@ class DataSphereBackend:
                 return Operation(operation_id, poll_after=error.retry_after)
             raise
         if raw.id != operation_id:
-            message = f"asked for operation {operation_id}, the service told of {raw.id}"
+            message = f"asked for operation {operation_id}, the service told of {raw.id}{raw.request_ids}"
             raise ServiceError(message, retryable=True)
         return self._seen(raw)
 
@@ -126,6 +128,13 @@ class DataSphereBackend:
             return
         self._asked_to_end.add(operation_id)
         self._connection().api.cancel(operation_id)
+
+    def forget(self, operation_id: str) -> None:
+        """Only this process lets go of it: the service keeps the operation, and the output store its outputs."""
+        with self._lock:
+            if self._ended.pop(operation_id, None) is not None:
+                self._flights.pop(operation_id, None)
+                self._asked_to_end.discard(operation_id)
 
     def close(self) -> None:
         """Close the connections. What was submitted goes on at the service, for a later process to take up."""
@@ -139,26 +148,23 @@ class DataSphereBackend:
             if self._closing.is_set():
                 raise BackendError("the datasphere backend is closed", retryable=False)
             if self._connected is None:
-                from dsjobs.backends.datasphere.connection import Given, connect, edge
+                from dsjobs.backends.datasphere.connection import connect, edge
 
-                given, outside = Given(self._iam_token), edge(self._closing)
+                outside = edge(self._closing)
                 self._connected = connect(
-                    self._settings, self._environ, given, outside=outside, timeouts=self._timeouts
+                    self._settings, self._environ, self._access, outside=outside, timeouts=self._timeouts
                 )
             return self._connected
 
     def _expected(self, key: str, names: tuple[str, ...]) -> Expected | None:
         return Expected(key, names) if self._store is not None and names else None
 
-    def _address(self, expected: Expected | None) -> dict[str, str]:
-        """The extra input of an attempt that has outputs. The same key always gets the same one in this process: a
-        repeated request has to be the same request."""
+    def _address(self, expected: Expected | None, submitted_at: float) -> dict[str, str]:
+        """The extra input of an attempt that has outputs. A repeated request has to be the same request: nothing in it may
+        come from the time of day."""
         if self._store is None or expected is None:
             return {}
-        address = self._addresses.get(expected.key)
-        if address is None:
-            address = self._addresses.setdefault(expected.key, self._store.address(expected.object_name))
-        return {store.VARIABLE: address}
+        return {store.VARIABLE: self._store.address(expected.object_name, submitted_at)}
 
     def _remember(self, operation_id: str, expected: Expected | None) -> None:
         with self._lock:
@@ -180,7 +186,6 @@ class DataSphereBackend:
             return operation
         operation = self._with_outputs(self._as_asked(operation))
         self._ended[operation.id] = operation
-        self._forget_address(operation.id)
         return operation
 
     def _as_asked(self, operation: Operation) -> Operation:
@@ -205,11 +210,6 @@ class DataSphereBackend:
             return replace(operation, failure=found)
         return replace(operation, outputs=found)
 
-    def _forget_address(self, operation_id: str) -> None:
-        flight = self._flights.get(operation_id)
-        if flight is not None and flight.expected is not None:
-            self._addresses.pop(flight.expected.key, None)
-
     def _is_forgiven(self, operation_id: str, error: ServiceError) -> bool:
         """Whether NOT_FOUND only means that the operation is new. Of operations from elsewhere nothing is known."""
         flight = self._flights.get(operation_id)
@@ -221,13 +221,13 @@ class DataSphereBackend:
     def _lacking(self, jobs: Sequence[Job]) -> list[Diagnostic]:
         found = []
         try:
-            endpoints.layers(self._settings, self._environ)
+            endpoints.layers(self._settings, self._environ, self._access)
         except BackendError as error:
             found.append(Diagnostic("DSJ106", str(error), hint=error.hint))
         place = self._settings.output_store or ""
         if jobs and place.startswith("s3://") and find_spec("boto3") is None:
             message = f"the output store {place} needs the package boto3, which is not installed"
             found.append(Diagnostic("DSJ404", message, hint='pip install "dsjobs[s3]"', severity="warning"))
-        if jobs and self._iam_token is None and given.uses_oauth(self._environ):
+        if jobs and self._access.iam_token is None and given.uses_oauth(self._environ):
             found.append(Diagnostic("DSJ403", given.OAUTH_NOTE, hint="see docs/datasphere.md", severity="warning"))
         return found

@@ -95,7 +95,7 @@ class Client:
             **call.headers,
             **credentials,
         }
-        return Call(call.method, call.url, headers, call.body, call.is_safe)
+        return Call(call.method, call.url, headers, call.body, call.is_safe, call.is_direct)
 
     def _lane(self, name: str) -> Lane:
         with self._lock:

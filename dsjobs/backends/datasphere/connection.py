@@ -7,8 +7,9 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere import endpoints, retries, status
 from dsjobs.backends.datasphere.answer import Answer, Call
 from dsjobs.backends.datasphere.api import Api
@@ -23,15 +24,6 @@ from dsjobs.errors import BackendError
 
 PROBE = Timeouts(connect=1.0, read=2.0)
 """For what may not exist: the metadata server answers at once, or there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a command line said: a token, a profile of yc, a discovery root."""
-
-    iam_token: str | None = field(default=None, repr=False)
-    profile: str | None = None
-    endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +50,16 @@ def edge(closing: threading.Event | None = None) -> Edge:
 def connect(
     settings: Settings,
     environ: Mapping[str, str],
-    given: Given | None = None,
+    access: Access | None = None,
     *,
     outside: Edge | None = None,
     timeouts: Timeouts | None = None,
 ) -> Connection:
-    """The connection that `settings`, `environ` and the command line ask for. Nothing is sent before the first call.
+    """The connection that `settings`, `environ` and the command line (`access`) ask for. Nothing is sent before the first call.
 
     Raises BackendError for an endpoint that is not an address or a certificate file that does not exist.
     """
-    given = given or Given()
+    access = access or Access()
     outside = outside or edge()
     transport = Transport(environ, timeouts=timeouts)
     open_client = Client(transport, None, rate=settings.rate_limit, edge=outside)
@@ -81,10 +73,10 @@ def connect(
             call, lambda answer: endpoints.listed(root, answer), lane="discovery", patience=retries.ASK
         )
 
-    found = Endpoints(endpoints.layers(settings, environ, given.endpoint), discover)
+    found = Endpoints(endpoints.layers(settings, environ, access), discover)
     surroundings = Surroundings(
         environ, settings, ask, lambda call: transport.send(call, timeouts=PROBE), found.url, time.time,
-        given.iam_token, given.profile,
+        access.iam_token, access.profile,
     )  # fmt: skip
     keeper = Keeper(lambda: search.find(surroundings), time.time)
     client = Client(transport, keeper, rate=settings.rate_limit, edge=outside)

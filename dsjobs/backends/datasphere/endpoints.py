@@ -1,7 +1,8 @@
 """Where each service is: given addresses, else those that a discovery root lists, else the published ones.
 
 Layers, strongest first; in each, the address of a service before the discovery root:
-the flag `--endpoint`; DSJOBS_ENDPOINT_<SERVICE> and DSJOBS_ENDPOINT; the environment's `settings`; YC_ENDPOINT (a root).
+the flags `--endpoint-<service>` and `--endpoint`; DSJOBS_ENDPOINT_<SERVICE> and DSJOBS_ENDPOINT; the environment's `settings`;
+YC_ENDPOINT (a root).
 The published addresses need no discovery call. Page: the API design guide, Endpoints.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere import answers, status
 from dsjobs.backends.datasphere.answer import Answer
 from dsjobs.backends.datasphere.settings import Settings
@@ -61,17 +63,21 @@ class Endpoints:
             return PUBLISHED["auth"]
         known = ", ".join(sorted(addresses)) or "none"
         message = f"{root}/endpoints lists no service '{service}' (known: {known})"
-        hint = f"give its address: `settings: {{endpoints: {{{service}: https://…}}}}`"
+        hint = f"give its address beside the root: `--endpoint-{service} https://…`, or `settings: {{endpoints: {{{service}: https://…}}}}`"
         raise BackendError(message, retryable=False, hint=hint)
 
 
 def layers(
-    settings: Settings, environ: Mapping[str, str], flag: str | None = None
+    settings: Settings, environ: Mapping[str, str], access: Access | None = None
 ) -> list[tuple[Mapping[str, str], str | None]]:
     """What was given, strongest first. Raises BackendError for what is not an address, and says where it was given."""
+    flags = access or Access()
     variables = {service: f"DSJOBS_ENDPOINT_{service.upper()}" for service in PUBLISHED}
     given: list[tuple[Mapping[str, tuple[str, str]], tuple[str, str] | None]] = [
-        ({}, ("--endpoint", flag) if flag else None),
+        (
+            {service: (f"--endpoint-{service}", text) for service, text in flags.endpoints.items()},
+            ("--endpoint", flags.endpoint) if flags.endpoint else None,
+        ),
         (
             {service: (name, environ[name]) for service, name in variables.items() if environ.get(name)},
             _variable("DSJOBS_ENDPOINT", environ),
@@ -118,7 +124,8 @@ def listed(root: str, answer: Answer) -> dict[str, str]:
         raise refused
     entries = answers.document(answer).get("endpoints")
     if not isinstance(entries, list):
-        raise ServiceError(f"{answer.call} listed no endpoints", retryable=False, hint="is this a discovery root?")
+        message = f"{answer.call} listed no endpoints{status.request_ids(answer)}"
+        raise ServiceError(message, retryable=False, hint="is this a discovery root?")
     return {entry["id"]: _listed_address(root, entry["address"]) for entry in entries if _is_entry(entry)}
 
 

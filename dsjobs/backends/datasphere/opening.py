@@ -103,10 +103,10 @@ def _opened(raw: RawOperation) -> Opened:
     if raw.error is not None:
         failure = answers.failure_of(raw.error)
         what = f"the project was not opened: {failure.message}" if failure else "opening the project was cancelled"
-        raise BackendError(f"{what} (operation {raw.id})", retryable=False)
+        raise BackendError(f"{what} (operation {raw.id}){raw.request_ids}", retryable=False)
     response = raw.response or {}
     url, token = response.get("projectUrl"), response.get("sessionToken")
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-        message = f"operation {raw.id} is done, but its response has no projectUrl"
+        message = f"operation {raw.id} is done, but its response has no projectUrl{raw.request_ids}"
         raise BackendError(message, retryable=False)
     return Opened(raw.id, url, token if isinstance(token, str) and token else None)

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from dsjobs.backends.datasphere.answer import Answer
@@ -80,8 +81,7 @@ def parse(error: Any) -> Status | None:
     code = _integer(error.get("code"))
     message = error.get("message")
     text = message if isinstance(message, str) else "" if message is None else json.dumps(message)
-    details = error.get("details")
-    known = tuple(part for part in details if isinstance(part, Mapping)) if isinstance(details, list) else ()
+    known = tuple(_objects(error.get("details")))
     if code == 0 or (code is None and error.get("code") is None and not text and not known):
         return None
     return Status(code, text, known)
@@ -102,7 +102,7 @@ def refusal(answer: Answer) -> ServiceError | None:
     code = status.code if status else None
     said = status.text if status else _plain_text(answer.body)
     return ServiceError(
-        f"{answer.call} answered {answer.status}{f', {said}' if said else ''}{request_ids(answer)}",
+        f"{answer.call} answered {answer.status}{f', {said}' if said else ''}{request_ids(answer, status)}",
         retryable=_is_transient(answer, code),
         status=answer.status,
         code=code,
@@ -110,9 +110,11 @@ def refusal(answer: Answer) -> ServiceError | None:
     )
 
 
-def request_ids(answer: Answer) -> str:
-    """The IDs by which the service's support finds a call, in parentheses; empty where there are none."""
-    info = [part.get("requestId") or part.get("request_id") for part in _details(answer, "RequestInfo")]
+def request_ids(answer: Answer, status: Status | None = None) -> str:
+    """The IDs by which the service's support finds a call, in parentheses; empty where there are none. `status`: what the answer
+    says went wrong, whose details may have one of them."""
+    details = status.details if status else ()
+    info = [part.get("requestId") or part.get("request_id") for part in _of_type(details, "RequestInfo")]
     ids = {
         "request": answer.headers.get("x-request-id") or next((text for text in info if isinstance(text, str)), None),
         "trace": answer.headers.get("x-server-trace-id"),
@@ -136,6 +138,11 @@ def retry_after(answer: Answer, status: Status | None = None) -> float | None:
     return None if found is None else min(max(found, 0.0), LONGEST_HINT)
 
 
+def whole_seconds(text: str) -> float | None:
+    """The number that a header is, None for anything but ASCII digits. One that no float can hold is infinite."""
+    return float(text) if re.fullmatch(r"[0-9]+", text) else None
+
+
 def _is_transient(answer: Answer, code: int | None) -> bool:
     """Whether the same call may do better. 4xx and 5xx by the code in the body where there is one: 500 is also DATA_LOSS."""
     if code is not None and code in CODES:
@@ -153,12 +160,15 @@ def _redirect(answer: Answer) -> ServiceError:
 
 
 def _retry_header(text: str) -> float | None:
-    if text.isdigit():
-        return float(text)
+    seconds = whole_seconds(text)
+    if seconds is not None:
+        return seconds
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return None
+    # Dates of HTTP are in GMT, also those that do not say so (RFC 9110, 5.6.7).
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - time.time()
 
 
 def _duration(text: Any) -> float | None:
@@ -169,26 +179,24 @@ def _duration(text: Any) -> float | None:
 
 def _additions(details: tuple[Mapping[str, Any], ...]) -> Iterator[str]:
     for part in _of_type(details, "BadRequest"):
-        for violation in part.get("fieldViolations") or part.get("field_violations") or ():
-            if isinstance(violation, Mapping):
-                yield f"{violation.get('field', '?')}: {violation.get('description', 'invalid')}"
+        for violation in _objects(part.get("fieldViolations") or part.get("field_violations")):
+            yield f"{violation.get('field', '?')}: {violation.get('description', 'invalid')}"
     for part in _of_type(details, "QuotaFailure"):
-        for violation in part.get("violations") or ():
-            if isinstance(violation, Mapping):
-                yield f"quota {violation.get('subject', '?')}: {violation.get('description', 'exceeded')}"
+        for violation in _objects(part.get("violations")):
+            yield f"quota {violation.get('subject', '?')}: {violation.get('description', 'exceeded')}"
     for part in _of_type(details, "LocalizedMessage"):
         message = part.get("message")
         if isinstance(message, str) and message and not message.startswith("{i18n:"):
             yield message
 
 
+def _objects(values: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects in a JSON array; none where it is something else."""
+    return (value for value in values if isinstance(value, Mapping)) if isinstance(values, list) else iter(())
+
+
 def _of_type(details: tuple[Mapping[str, Any], ...], name: str) -> Iterator[Mapping[str, Any]]:
     return (part for part in details if str(part.get("@type", "")).endswith(f".{name}"))
-
-
-def _details(answer: Answer, name: str) -> Iterator[Mapping[str, Any]]:
-    status = parse_body(answer) if answer.status >= 400 else None
-    return _of_type(status.details, name) if status else iter(())
 
 
 def _json(body: bytes) -> Any:

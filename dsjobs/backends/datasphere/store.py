@@ -38,8 +38,11 @@ class ObjectStore(Protocol):
         """Where it is, for people."""
         ...
 
-    def address(self, name: str) -> str:
-        """An address to which whoever knows it may write the object `name`. A secret."""
+    def address(self, name: str, at: float) -> str:
+        """An address to which whoever knows it may write the object `name`, from `at` (seconds since the epoch) on. A secret.
+
+        With the same keys of the store it is the same for the same name and time, in any process.
+        """
         ...
 
     def write(self, name: str, content: bytes) -> None: ...

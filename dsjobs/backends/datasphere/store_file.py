@@ -22,7 +22,7 @@ class FileStore:
     def location(self) -> str:
         return str(self._folder)
 
-    def address(self, name: str) -> str:
+    def address(self, name: str, at: float) -> str:
         path = self._folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

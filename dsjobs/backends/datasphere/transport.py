@@ -53,7 +53,7 @@ class Transport:
                 stream=True,
                 timeout=(limits.connect, limits.read),
                 verify=self._verify,
-                proxies=self._proxies_for(call.url),
+                proxies={} if call.is_direct else self._proxies_for(call.url),
             )
             try:
                 return Answer(call, response.status_code, response.headers, _body(response))
@@ -87,22 +87,22 @@ class Transport:
 
 class _Adapter(requests.adapters.HTTPAdapter):
     """The adapter of requests for one thread, which finds what it needs for a host once, not for each call: a third of what a
-    call costs. Proxies and verification must be the same for all calls to a host."""
+    call costs. Verification and the proxy, where there is one, must be the same for all calls to a host."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._pools: dict[str, Any] = {}
+        self._pools: dict[tuple[str, bool], Any] = {}
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         url = request.url or ""
-        origin = _origin(url)
-        if origin not in self._pools:
+        way = _origin(url), bool(proxies)
+        if way not in self._pools:
             pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             super().cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]
-            self._pools[origin] = pool
-        return self._pools[origin]
+            self._pools[way] = pool
+        return self._pools[way]
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Done when the pool was made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 from dsjobs.notebook.contract.gathering import Gathered
@@ -17,17 +17,24 @@ _OS_PARTS = {
     "environ": "environ", "environb": "environ", "getenv": "getenv", "getenvb": "getenv", "path": "os.path",
     **dict.fromkeys(("system", "popen", "posix_spawn", "posix_spawnp", "startfile"), "process"),
 }  # fmt: skip
-_MODULES = {"os": "os", "os.path": "os.path", "posixpath": "os.path", "subprocess": "subprocess", "dotenv": "dotenv"}
+MODULES = {"posixpath": "os.path"} | {name: name for name in ("os", "os.path", "subprocess", "asyncio", "dotenv")}
 _CHANGES: dict[str, Callable[[str], str]] = {"upper": str.upper, "lower": str.lower, "strip": str.strip, "encode": str}
 _MAX_KEYS = 500
+_GO_THROUGH = frozenset("enumerate sorted reversed list tuple set zip tqdm".split())
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 class Aliases:
-    """The names of a notebook, from all of its cells."""
+    """The names of a notebook, from all of its cells.
 
-    def __init__(self, trees: Sequence[ast.AST]) -> None:
+    `may_raise`: the cells that the notebook goes on after when they raise. `in_commands`: words in shell lines and magics.
+    """
+
+    def __init__(
+        self, trees: Sequence[ast.AST], *, may_raise: Collection[ast.AST] = (), in_commands: Collection[str] = ()
+    ) -> None:
+        self.may_raise, self.in_commands = may_raise, in_commands
         self.functions: dict[str, Function] = {}
         self.methods: set[str] = set()
         self.loads: dict[str, list[ast.Name]] = defaultdict(list)
@@ -55,7 +62,7 @@ class Aliases:
             and node.args
         ):
             argument = node.args[0]
-            return _MODULES.get(str(argument.value)) if isinstance(argument, ast.Constant) else None
+            return MODULES.get(str(argument.value)) if isinstance(argument, ast.Constant) else None
         return None
 
     def items(self, node: ast.expr) -> list[ast.expr] | None:
@@ -70,6 +77,25 @@ class Aliases:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args:
             return self._items_of_method(node.func)
         return None
+
+    def is_never_empty(self, node: ast.expr) -> bool:
+        """Whether a loop over `node` surely runs: something written down, `range(3)`, and what goes through it."""
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            if name in _GO_THROUGH and node.args and not self.is_defined_here(name):
+                return all(map(self.is_never_empty, node.args[: None if name == "zip" else 1]))
+            if name == "range" and not self.is_bound(name):
+                return self._is_range(node.args)
+        if isinstance(node, ast.Constant):
+            return isinstance(node.value, str | bytes) and bool(node.value)
+        items = self.items(node) or ()
+        return any(not isinstance(item, ast.Starred) for item in items)
+
+    def _is_range(self, arguments: list[ast.expr]) -> bool:
+        """Whether these are numbers that `range` finds something between."""
+        values = [self._only(one.id) if isinstance(one, ast.Name) else one for one in arguments]
+        numbers = [one.value for one in values if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+        return 0 < len(numbers) == len(arguments) < 3 and bool(range(*numbers))
 
     def keys(self, node: ast.expr, loops: dict[str, tuple[str, ...]]) -> tuple[str, ...] | None:
         """The texts that an expression may be; None where that is not known. `loops`: what the names of loops run through."""
@@ -96,7 +122,9 @@ class Aliases:
 
     def is_defined_here(self, name: str) -> bool:
         """Whether the notebook itself defines `name` as a function or class."""
-        return any(isinstance(stored, ast.AST) and not isinstance(stored, ast.expr) for stored in self._stores[name])
+        return any(
+            isinstance(stored, ast.AST) and not isinstance(stored, ast.expr) for stored in self._stores.get(name, ())
+        )
 
     def is_bound(self, name: str) -> bool:
         """Whether anything in the notebook gives `name` a meaning."""
@@ -104,7 +132,7 @@ class Aliases:
 
     def is_once(self, name: str) -> bool:
         """Whether one statement only gives `name` a meaning."""
-        return len(self._stores[name]) == 1
+        return len(self._stores.get(name, ())) == 1
 
     def _joined(self, parts: list[ast.expr], loops: dict[str, tuple[str, ...]]) -> tuple[str, ...] | None:
         found: tuple[str, ...] = ("",)
@@ -139,6 +167,8 @@ class Aliases:
             return "expandvars" if part == "expandvars" else None
         if whole == "environ":
             return f"environ.{part}"
+        if whole == "asyncio":
+            return "process" if part.startswith("create_subprocess") else None
         if whole == "subprocess":
             return "process" if part[:1].islower() or part == "Popen" else None
         return None
@@ -158,11 +188,11 @@ class Aliases:
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 bound = alias.asname or alias.name.partition(".")[0]
-                self._stores[bound].append(_MODULES.get(alias.name if alias.asname else bound))
+                self._stores[bound].append(MODULES.get(alias.name if alias.asname else bound))
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 self._stores[alias.asname or alias.name].append(
-                    self._kind_of_part(_MODULES.get(node.module or ""), alias.name)
+                    self._kind_of_part(MODULES.get(node.module or ""), alias.name)
                 )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
             text = node.value if isinstance(node.value, str) else node.value.decode("utf-8", "replace")

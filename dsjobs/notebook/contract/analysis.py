@@ -24,6 +24,7 @@ _TOO_MUCH = (RecursionError, MemoryError, OverflowError)
 # Lines that a newer Python may understand: generics and `type` of 3.12, `except A, B` and t-strings of 3.14.
 _NEWER = re.compile(r"\s*type\s+\w|\s*(?:async\s+)?(?:def|class)\s+\w+\s*\[|\s*except\b[^(]*,|.*\b[tT][rR]?['\"]")
 
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _PROMPTS = re.compile(r"^\s*>>>", re.MULTILINE)
 """Doctest's prompts, of which each version of IPython takes away others."""
 
@@ -51,15 +52,21 @@ def contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None = N
 def _contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None) -> Contract:
     gathered = Gathered()
     parsed = [one for cell in cells if (one := _parsed(cell, version, gathered)) is not None]
-    aliases = Aliases([one.tree for one in parsed])
+    trees = [one.tree for one in parsed]
+    may_raise = {one.tree for one in parsed if one.cell.may_raise}
+    words = {
+        word for one in parsed for magic in one.code.magics for word in _WORD.findall(f"{magic.text}\n{magic.body}")
+    }
+    aliases = Aliases(trees, may_raise=may_raise, in_commands=words)
     add_texts(aliases, gathered)
-    reads, names, scratch = Reads(aliases, gathered), Names(gathered), Gathered()
+    reads, scratch = Reads(aliases, gathered), Gathered()
+    names, scratch_names = Names(gathered, trees), Names(scratch, trees)
     for one in parsed:
         try:
             for magic in one.code.magics:
                 gathered.magic(magic)
             reads.visit_cell(one.tree, one.cell.number, is_certain=not one.cell.may_raise)
-            visitor = Names(scratch) if one.code.is_scratch else names
+            visitor = scratch_names if one.code.is_scratch else names
             visitor.visit_cell(one.tree, is_certain=not one.cell.may_raise)
         except _TOO_MUCH:  # a sum of a thousand terms is a tree of a thousand levels
             gathered.cannot_tell()
@@ -73,6 +80,8 @@ def _finished(gathered: Gathered, scratch: Gathered) -> Contract:
     gathered.modules = {name for name in gathered.modules | scratch.modules if name not in KNOWN_MODULES}
     gathered.published |= scratch.published
     gathered.is_dynamic_reads |= scratch.is_dynamic_reads
+    gathered.is_dynamic_sets |= scratch.is_dynamic_sets
+    gathered.is_dynamic_publishing |= scratch.is_dynamic_publishing
     if _OUTPUTS_VARIABLE in gathered.mentions:  # published by hand
         gathered.is_dynamic_publishing = True
     if gathered.is_dynamic_assignments:  # `input` may be another one

@@ -17,6 +17,7 @@ from dsjobs.notebook.contract.analysis import contract_of
 from dsjobs.notebook.contract.value import CodeSource, Contract, Read
 from dsjobs.notebook.reading import Cell, Notebook
 
+_UNKNOWN = Contract(is_dynamic_reads=True, is_dynamic_sets=True, is_dynamic_publishing=True)
 _MAX_FILES = 50
 _MAX_BYTES = 1_000_000
 # Kernels that call their language Python and run it elsewhere, or another language.
@@ -79,7 +80,7 @@ def _with_modules(contract: Contract, folder: Path) -> Contract:
         if not texts or files > _MAX_FILES:
             return replace(contract, is_dynamic_reads=True, is_dynamic_sets=True, is_dynamic_publishing=True)
         for text in texts:
-            module = _module(text) if text is not None else Contract(is_dynamic_reads=True)
+            module = _module(text) if text is not None else _UNKNOWN
             contract = _together(contract, module)
             wanted |= {inner for inner in module.modules if not inner.startswith(".")}
     return contract

@@ -49,7 +49,7 @@ class Flow(ast.NodeVisitor):
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         items = self._aliases.items(node.iter)
         self._visit_iterated(node.iter, items)
-        with self._through(node.target, items), self._perhaps(unless=bool(items)):
+        with self._through(node.target, items), self._perhaps(unless=self._aliases.is_never_empty(node.iter)):
             self.visit(node.target)
             self._visit_loop(node.body)
         with self._perhaps():
@@ -72,7 +72,7 @@ class Flow(ast.NodeVisitor):
     def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
             self.visit(item)
-        with self._perhaps(unless=not any(self._may_hide_errors(item.context_expr) for item in node.items)):
+        with self._perhaps(unless=not any(hides_errors(item.context_expr, self._aliases) for item in node.items)):
             self._visit_all(node.body)
 
     def visit_AsyncWith(self, node: ast.AsyncWith) -> None:
@@ -103,7 +103,7 @@ class Flow(ast.NodeVisitor):
         items = self._aliases.items(first.iter)
         self._visit_iterated(first.iter, items)
         is_lazy = isinstance(node, ast.GeneratorExp)
-        surely = bool(items) and not others and not first.ifs and not is_lazy
+        surely = self._aliases.is_never_empty(first.iter) and not others and not first.ifs and not is_lazy
         with self._through(first.target, items), self._perhaps(unless=surely):
             self._visit_all([first.target, *first.ifs])
             for generator in others:
@@ -132,11 +132,6 @@ class Flow(ast.NodeVisitor):
     def _visit_iterated(self, node: ast.expr, items: list[ast.expr] | None) -> None:
         if items is None or not isinstance(node, ast.Name):
             self.visit(node)
-
-    def _may_hide_errors(self, expression: ast.expr) -> bool:
-        function = expression.func if isinstance(expression, ast.Call) else expression
-        name = last_name(function)
-        return self._aliases.is_defined_here(name) or any(part in name.lower() for part in _HIDES_ERRORS)
 
     @contextmanager
     def _perhaps(self, *, unless: bool = False) -> Iterator[None]:
@@ -168,6 +163,13 @@ class Flow(ast.NodeVisitor):
 
 def _part(item: ast.expr, index: int) -> ast.expr | None:
     return item.elts[index] if isinstance(item, ast.Tuple | ast.List) and len(item.elts) > index else None
+
+
+def hides_errors(expression: ast.expr, aliases: Aliases) -> bool:
+    """Whether what `with` is given may take care of errors, by its name: `suppress(KeyError)`."""
+    function = expression.func if isinstance(expression, ast.Call) else expression
+    name = last_name(function)
+    return aliases.is_defined_here(name) or any(part in name.lower() for part in _HIDES_ERRORS)
 
 
 def last_name(function: ast.expr) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from dsjobs.notebook.contract.aliases import Aliases, Function
 from dsjobs.notebook.contract.gathering import Gathered
-from dsjobs.notebook.contract.value import Need, Read
+from dsjobs.notebook.contract.value import Finding, Need, Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,13 @@ class Key:
 
 @dataclass(slots=True)
 class Made:
-    """A function: what it reads by name, and by what it is called with."""
+    """A function: what it reads by name, and by what it is called with, and what it asks."""
 
     name: str
     node: Function
     reads: list[Read] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
+    questions: list[Finding] = field(default_factory=list)
 
     @property
     def positional(self) -> list[str]:
@@ -80,8 +81,9 @@ class Called:
         self._calls.append(_Call(node, cell, caller.name if caller else None, is_certain, loops))
 
     def settle(self, gathered: Gathered, add: Callable[[Read], None]) -> None:
-        """Hand what the functions read to `add`."""
+        """Hand what the functions read to `add`, and what they ask where they surely are called to `gathered`."""
         surely = self._surely_called()
+        gathered.findings += [found for name in sorted(surely) for found in self._made[name].questions]
         for made in self._made.values():
             for read in made.reads:
                 is_sure = made.name in surely and read.name not in gathered.sets

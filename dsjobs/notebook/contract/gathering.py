@@ -35,6 +35,10 @@ class Gathered:
         self.is_dynamic_reads = self.is_dynamic_sets = True
         self.is_dynamic_assignments = self.is_dynamic_publishing = True
 
+    def program(self) -> None:
+        """A program runs of which nothing is known. It inherits the environment, and may publish outputs as the notebook may."""
+        self.is_dynamic_reads = self.is_dynamic_publishing = True
+
     def text(self, text: str) -> None:
         """A text in the code, which may be the name of a variable, or have some in it."""
         if len(text) <= 200 and _NAME.fullmatch(text):
@@ -47,7 +51,7 @@ class Gathered:
         self.mentions |= shell.variables(text)
         self.mentions.update(_QUOTED.findall(text))
         if not shell.is_known(text):
-            self.is_dynamic_reads = True
+            self.program()
 
     def magic(self, magic: Magic) -> None:
         """What IPython runs itself."""
@@ -88,7 +92,7 @@ class Gathered:
             self.command(magic.body if is_shell else "unknown")
         elif name in magic_names.OTHER_PROGRAMS:
             self._options(magic.text)
-            self.is_dynamic_reads = True
+            self.program()
         elif name in magic_names.SQL | magic_names.BIGQUERY:
             self._query(magic)
         elif name not in magic_names.NOT_CODE:

@@ -7,8 +7,9 @@ A name that is assigned under a condition counts as assigned. What assigns names
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from dsjobs.notebook.contract.flow import last_name
 from dsjobs.notebook.contract.gathering import Gathered
 from dsjobs.notebook.contract.magics import Magic
 
@@ -19,6 +20,7 @@ _OF_IPYTHON = frozenset(
     "__class__ config kernel display_formatter events ast_node_interactivity set_custom_exc parent".split()
 )
 _LOOKING = frozenset({"str", "repr", "type", "print", "hasattr", "isinstance", "bool", "dir", "len", "sorted", "list"})
+_IMPORTING = frozenset({"import_module", "__import__", "exec_module", "load_module", "load_source"})
 _STAR_OF_KNOWN = frozenset(
     "math cmath random typing os.path itertools functools collections string re datetime time pathlib statistics numpy sympy "
     "pyspark.sql.functions pyspark.sql.types ipywidgets matplotlib.pyplot tqdm.notebook tkinter turtle dataclasses".split()
@@ -28,12 +30,12 @@ _STAR_OF_KNOWN = frozenset(
 class Names(ast.NodeVisitor):
     """Walks the cells in their order and adds to `gathered` what they bind."""
 
-    def __init__(self, gathered: Gathered) -> None:
+    def __init__(self, gathered: Gathered, trees: Sequence[ast.Module]) -> None:
         self._gathered = gathered
         self._scopes: list[set[str] | None] = []  # of each function the names that it declares global; None for a class
         self._targets = 0  # inside of the targets of a comprehension
         self._conditions = 0
-        self._modules, self._publishes = set[str](), set[str]()
+        self._modules, self._publishes = _imported_of_ours(trees)
 
     def visit_cell(self, tree: ast.Module, *, is_certain: bool) -> None:
         """Look at one cell. `is_certain`: the notebook does not go on where it raises."""
@@ -45,7 +47,7 @@ class Names(ast.NodeVisitor):
             self._bind(node.id)
         elif isinstance(node.ctx, ast.Del) and not self._scopes and not self._conditions:
             self._gathered.assigned.discard(node.id)
-        elif isinstance(node.ctx, ast.Load) and node.id in self._publishes:
+        elif isinstance(node.ctx, ast.Load) and node.id in self._publishes | self._modules:
             self._gathered.is_dynamic_publishing = True  # it is handed on, and not called here
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -72,8 +74,6 @@ class Names(ast.NodeVisitor):
         for alias in node.names:
             self._bind(alias.asname or alias.name.partition(".")[0])
             self._gathered.modules.add(alias.name.partition(".")[0])
-            if alias.name == "dsjobs":
-                self._modules.add(alias.asname or "dsjobs")
             if alias.name in ("__main__", "builtins"):
                 self._gathered.is_dynamic_assignments = True
 
@@ -86,8 +86,6 @@ class Names(ast.NodeVisitor):
                 self._gathered.is_dynamic_publishing |= module not in _STAR_OF_KNOWN
                 continue
             self._bind(alias.asname or alias.name)
-            if module in ("dsjobs", "dsjobs.publish") and alias.name == "publish":
-                self._publishes.add(alias.asname or alias.name)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -159,14 +157,14 @@ class Names(ast.NodeVisitor):
         if isinstance(function, ast.Name):
             if function.id in _EXECUTING:
                 self._gathered.cannot_tell()
-            elif function.id == "__import__":
-                self._gathered.modules.add(_text(node.args[0]) if node.args else "")
             elif function.id in _LOOKING and any(_is_ipython(argument) for argument in node.args):
                 return
             elif function.id == "get_ipython":  # what holds it can run anything
                 self._gathered.cannot_tell()
             elif function.id in _NAMESPACES and _is_namespace(node):
                 self._gathered.is_dynamic_assignments |= self._reaches_the_top(function.id)
+        if last_name(function) in _IMPORTING:
+            self._import(_text(node.args[0]) if node.args else "")
         if self._is_publish(function):
             self._publish(node)
         elif isinstance(function, ast.Attribute) and self._method(node, function):
@@ -177,16 +175,17 @@ class Names(ast.NodeVisitor):
             self.visit(argument)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if self._is_publish(node):
-            self._gathered.is_dynamic_publishing = True
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            self._gathered.is_dynamic_publishing |= node.attr in ("publish", "__dict__")
+            return
         if _is_ipython(node.value) and node.attr in _OF_IPYTHON:
             return
         if _is_modules(node):
-            self._gathered.is_dynamic_assignments = True
+            self._gathered.is_dynamic_assignments = self._gathered.is_dynamic_publishing = True
         self.generic_visit(node)
 
     def _method(self, node: ast.Call, function: ast.Attribute) -> bool:
-        """A call on `get_ipython()` or `globals()`, or an import by name. Says whether nothing is left to look at."""
+        """A call on `get_ipython()` or `globals()`. Says whether nothing is left to look at."""
         if _is_ipython(function.value):
             self._ipython(node, function.attr)
         elif _is_namespace(function.value):
@@ -194,9 +193,6 @@ class Names(ast.NodeVisitor):
                 self._gathered.assigned.update(keyword.arg or "" for keyword in node.keywords)
             elif function.attr not in _OF_NAMESPACES:
                 self._gathered.is_dynamic_assignments = True
-        elif function.attr == "import_module":
-            self._gathered.modules.add(_text(node.args[0]).partition(".")[0] if node.args else "")
-            return False
         else:
             return False
         for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
@@ -218,6 +214,11 @@ class Names(ast.NodeVisitor):
             self._gathered.command(texts[0] or "unknown")
         elif method not in _OF_IPYTHON:
             self._gathered.cannot_tell()
+
+    def _import(self, name: str) -> None:
+        """An import by name, which is empty where it is not known."""
+        self._gathered.modules.add(name.partition(".")[0])
+        self._gathered.is_dynamic_publishing |= name.partition(".")[0] == "dsjobs"
 
     def _is_publish(self, function: ast.expr) -> bool:
         if isinstance(function, ast.Attribute) and function.attr == "publish":
@@ -257,6 +258,19 @@ class Names(ast.NodeVisitor):
 
     def _reaches_the_top(self, name: str) -> bool:
         return name == "globals" or not any(scope is not None for scope in self._scopes)
+
+
+def _imported_of_ours(trees: Sequence[ast.Module]) -> tuple[set[str], set[str]]:
+    """The names that `dsjobs` and its `publish` are imported under, in whichever cell."""
+    modules, publishes = set[str](), set[str]()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Import):
+            modules.update(
+                alias.asname or "dsjobs" for alias in node.names if alias.name in ("dsjobs", "dsjobs.publish")
+            )
+        elif isinstance(node, ast.ImportFrom) and node.module in ("dsjobs", "dsjobs.publish"):
+            publishes.update(alias.asname or alias.name for alias in node.names if alias.name == "publish")
+    return modules, publishes
 
 
 def _declared_global(body: list[ast.stmt]) -> set[str]:

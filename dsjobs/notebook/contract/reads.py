@@ -6,14 +6,16 @@ A read that may never happen, or happens where the code may know what to do, cou
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dsjobs.notebook.contract import uses
-from dsjobs.notebook.contract.aliases import Aliases, Function
+from dsjobs.notebook.contract.aliases import MODULES, Aliases, Function
 from dsjobs.notebook.contract.flow import Flow, last_name
 from dsjobs.notebook.contract.functions import Called, Key, Made
 from dsjobs.notebook.contract.gathering import Gathered
-from dsjobs.notebook.contract.value import Finding, Need, Read
+from dsjobs.notebook.contract.questions import question
+from dsjobs.notebook.contract.value import Need, Read
 
 _ONLY_LOOK = frozenset(
     "dict print len sorted list set tuple str repr type iter isinstance id dumps pprint pformat DataFrame".split()
@@ -63,9 +65,11 @@ class Reads(Flow, ast.NodeVisitor):
         if kind in _OF_ENVIRON:
             self._lookup(node, kind)
         elif kind == "environ.update":
-            self._update(node)
+            self._update(node.args, node.keywords)
         elif kind == "environ.__contains__" and node.args:
             self._test(node.args[0])
+        elif kind == "environ.__setitem__" and node.args:
+            self._set(node.args[0])
         elif kind is not None and kind.startswith("environ"):
             self._gathered.is_dynamic_reads = True
         elif kind == "expandvars":
@@ -121,19 +125,20 @@ class Reads(Flow, ast.NodeVisitor):
             self.generic_visit(node)
         elif isinstance(node.ctx, ast.Store):
             self._gathered.is_dynamic_sets = self._gathered.is_dynamic_reads = True
-        elif kind in ("environ", "getenv", "process", "expandvars") or kind.startswith("environ."):
+        elif kind == "process":
+            self._gathered.program()
+        elif kind in ("environ", "getenv", "expandvars") or kind.startswith("environ."):
             self._gathered.is_dynamic_reads = True
 
     def visit_Name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            return
         kind = self._aliases.kind(node)
-        if (
-            kind is not None
-            and isinstance(node.ctx, ast.Load)
-            and kind not in ("os", "os.path", "subprocess", "dotenv")
-        ):
+        if kind == "process":
+            self._gathered.program()
+        elif kind is not None and kind not in MODULES:
             self._gathered.is_dynamic_reads = True
-        if isinstance(node.ctx, ast.Load):
-            self._called.mentioned(node.id)
+        self._called.mentioned(node.id)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for outside in (*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)):
@@ -213,10 +218,10 @@ class Reads(Flow, ast.NodeVisitor):
         else:
             self._gathered.is_dynamic_reads = True
 
-    def _update(self, node: ast.Call) -> None:
+    def _update(self, arguments: Sequence[ast.expr], keywords: Sequence[ast.keyword]) -> None:
         """`os.environ.update(X="1")`, `os.environ.update({"X": "1"})`."""
-        self._gathered.sets.update(keyword.arg for keyword in node.keywords if keyword.arg)
-        mappings = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg is None)]
+        self._gathered.sets.update(keyword.arg for keyword in keywords if keyword.arg)
+        mappings = [*arguments, *(keyword.value for keyword in keywords if keyword.arg is None)]
         for mapping in mappings:
             keys = self._aliases.items(mapping)
             if keys is None:
@@ -235,9 +240,12 @@ class Reads(Flow, ast.NodeVisitor):
     def _other_call(self, node: ast.Call) -> None:
         function = node.func
         name = last_name(function)
-        self._ask(node, name)
+        self._ask(node)
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if any(self._aliases.kind(argument) == "environ" for argument in arguments) and name not in _ONLY_LOOK:
+        if self._is_patch(node):
+            self._patch(node)
+            arguments = arguments[1:]
+        elif any(self._aliases.kind(argument) == "environ" for argument in arguments) and name not in _ONLY_LOOK:
             self._gathered.is_dynamic_sets = True
         if name == "load_dotenv" or (name == "getattr" and node.args and self._aliases.kind(node.args[0]) == "os"):
             self._gathered.is_dynamic_reads = self._gathered.is_dynamic_sets = True
@@ -248,19 +256,23 @@ class Reads(Flow, ast.NodeVisitor):
             self.visit(function)
         self._visit_all(arguments)
 
-    def _ask(self, node: ast.Call, name: str) -> None:
-        """`input()` where it surely is called: kernels that run jobs refuse it."""
-        if not self._is_certain or self._functions or name not in ("input", "getpass"):
-            return
-        is_method = isinstance(node.func, ast.Attribute)
-        if name == "input" and (is_method or self._aliases.is_bound("input")):
-            return
-        if name == "getpass" and (not self._aliases.is_bound("getpass") or self._aliases.is_defined_here("getpass")):
-            return
-        message = f"{name}() asks for an answer, and nobody can give one to a job"
-        hint = "read the value from the job's inputs: os.environ"
-        place = (self._cell, node.lineno, node.col_offset + 1)
-        self._gathered.findings.append(Finding("DSJ409", message, *place, hint))
+    def _is_patch(self, node: ast.Call) -> bool:
+        """`mock.patch.dict(os.environ, …)`."""
+        is_dict = isinstance(node.func, ast.Attribute) and node.func.attr == "dict"
+        patched = node.args[0] if node.args else None
+        is_text = isinstance(patched, ast.Constant) and patched.value == "os.environ"
+        return is_dict and patched is not None and (is_text or self._aliases.kind(patched) == "environ")
+
+    def _patch(self, node: ast.Call) -> None:
+        """Sets what it is given, for a while: where that ends is not looked at."""
+        values = [keyword.value for keyword in node.keywords if keyword.arg == "values"]
+        self._update([*node.args[1:2], *values], [k for k in node.keywords if k.arg not in ("values", "clear")])
+
+    def _ask(self, node: ast.Call) -> None:
+        """A call of `input` that surely happens; in a function, where that is called."""
+        found = question(node, self._cell, self._aliases) if self._is_certain else None
+        if found is not None:
+            (self._functions[-1].questions if self._functions else self._gathered.findings).append(found)
 
     def _function(self, name: str, node: Function) -> None:
         owner = self._aliases.parents.get(node)

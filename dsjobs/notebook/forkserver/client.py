@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ _FOLDER = Path(__file__).parent
 _PACKAGES = _FOLDER.parents[2]
 # Imports of a large preload on a busy machine.
 _PREPARE_SECONDS = 120.0
+# A keeper that has let its kernel go ends at once; one that has still something to kill is waited for elsewhere.
+_REAP_SECONDS = 0.05
 
 Stream = IO[bytes] | int | None
 Streams = tuple[Stream, Stream]
@@ -38,6 +41,7 @@ class Kept:
         self._process = process  # the keeper's, unless it is the fork server's child
         self._pending = b""
         self._waiting: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None  # where somebody waits for news
 
     @property
     def was_started(self) -> bool:
@@ -58,16 +62,16 @@ class Kept:
         """Waits until the lifeline tells that `condition` is true, or that the keeper has gone."""
         self.look()
         while not condition() and not self.is_gone:
-            loop = asyncio.get_running_loop()
-            news = loop.create_future()
+            self._loop = asyncio.get_running_loop()
+            news = self._loop.create_future()
             self._waiting.add(news)
-            loop.add_reader(self._lifeline, self._wake)
+            self._loop.add_reader(self._lifeline, self._wake)
             try:
                 await news
             finally:
                 self._waiting.discard(news)
-                if not self._waiting and self._lifeline.fileno() >= 0:
-                    loop.remove_reader(self._lifeline)
+                if not self._waiting:
+                    self._unwatch()
                     if self.is_gone:
                         self.close()
 
@@ -82,11 +86,31 @@ class Kept:
         keeper.say(self._lifeline, go=request)
         self._lifeline.setblocking(False)
 
+    def close(self) -> None:
+        """Lets go of the kernel: its keeper ends what is left. Who waits for it hears that it has gone."""
+        if self._lifeline.fileno() >= 0:
+            self._unwatch()
+            # Else the keeper would think that dsjobs has died, and remove files that may be another kernel's by then.
+            keeper.say(self._lifeline, bye=True)
+            self._lifeline.close()
+        self.is_gone = True
+        self._tell()
+        if self._process is not None:
+            _reap(self._process)
+
     def _wake(self) -> None:
         self.look()
+        self._tell()
+
+    def _tell(self) -> None:
         for news in self._waiting:
             if not news.done():
                 news.set_result(None)
+
+    def _unwatch(self) -> None:
+        """A socket that was closed while the loop watched it would make the loop blind for the next of the same number."""
+        if self._loop is not None and self._lifeline.fileno() >= 0 and not self._loop.is_closed():
+            self._loop.remove_reader(self._lifeline)
 
     def _received(self) -> bytes:
         try:
@@ -106,13 +130,6 @@ class Kept:
             self.pid = words.get("pid", self.pid)
             self.is_ready = words.get("ready", self.is_ready)
             self.exit_code = words.get("exit", self.exit_code)
-
-    def close(self) -> None:
-        """Lets go of the kernel: its keeper ends what is left."""
-        self._lifeline.close()
-        self.is_gone = True
-        if self._process is not None:
-            self._process.wait()
 
 
 def spawn(request: keeper.Request, streams: Streams) -> Kept:
@@ -140,7 +157,7 @@ class ForkServer:
         self.failed: dict[str, str] = {}
         self.refusal: str | None = None
         self._is_prepared = False
-        self._preparing: asyncio.Future[None] | None = None
+        self._preparing = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Sent before there is anybody to read it: a server that has begun knows which folder to remove, whenever dsjobs dies.
         order = {"root": str(_PACKAGES), "preload": self.preload, "folder": str(folder) if folder else None}
@@ -156,18 +173,16 @@ class ForkServer:
         return self._is_prepared and self.refusal is None and not self.has_died
 
     async def prepared(self) -> str | None:
-        """Waits for the imports; the reason why it cannot serve, None when it can."""
+        """Waits for the imports; the reason why it cannot serve, None when it can. From any event loop."""
         if not self._is_prepared:
-            if self._preparing is None:
-                self._preparing = asyncio.ensure_future(self._prepare())
-            await asyncio.shield(self._preparing)
+            await asyncio.to_thread(self._prepare)
         return self.refusal
 
     def fork(self, request: keeper.Request, streams: Streams) -> Kept:
         """Asks for a kernel. Raises OSError when the server has died."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            outputs = [_descriptor(stream, default) for default, stream in enumerate(streams, start=1)]
+        with theirs, open(os.devnull, "wb") as nowhere:
+            outputs = [_descriptor(stream, default, nowhere) for default, stream in enumerate(streams, start=1)]
             try:
                 socket.send_fds(self._control, [b"k"], [theirs.fileno(), *outputs])
             except OSError:
@@ -181,8 +196,16 @@ class ForkServer:
         return ForkServer(self.command, self.preload, self._folder, self.environ)
 
     def close(self) -> None:
-        """Lets the server end. It has ended when all its keepers have."""
+        """Lets the server end, also in the middle of its imports. It has ended when all its keepers have."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for the imports
         self._control.close()
+
+    def kill(self) -> None:
+        """Ends the server before it has done anything."""
+        self._process.kill()
+        self.close()
+        self.wait(0.0)
 
     def wait(self, seconds: float) -> None:
         """Waits for the end of the process, and kills it when it takes longer."""
@@ -192,18 +215,20 @@ class ForkServer:
             self._process.kill()
             self._process.wait()
 
-    async def _prepare(self) -> None:
-        self._control.setblocking(False)
-        try:
-            loop = asyncio.get_running_loop()
-            answer = await asyncio.wait_for(loop.sock_recv(self._control, 1 << 20), _PREPARE_SECONDS)
-            self._control.setblocking(True)
-        except (TimeoutError, OSError):
-            answer = b""
-        self._is_prepared = True
-        words: dict[str, Any] = json.loads(answer) if answer else {"refusal": "the fork server did not start"}
-        self.refusal = words["refusal"]
-        self.failed = words.get("failed", {})
+    def _prepare(self) -> None:
+        with self._preparing:
+            if self._is_prepared:
+                return
+            try:
+                self._control.settimeout(_PREPARE_SECONDS)
+                answer = self._control.recv(1 << 20)
+                self._control.settimeout(None)
+            except OSError:
+                answer = b""
+            words: dict[str, Any] = json.loads(answer) if answer else {"refusal": "the fork server did not start"}
+            self.refusal = words["refusal"]
+            self.failed = words.get("failed", {})
+            self._is_prepared = True
 
 
 def _asked(lifeline: socket.socket, request: keeper.Request, process: subprocess.Popen[bytes] | None = None) -> Kept:
@@ -212,10 +237,18 @@ def _asked(lifeline: socket.socket, request: keeper.Request, process: subprocess
     return Kept(lifeline, process)
 
 
-def _descriptor(stream: Stream, default: int) -> int:
-    if stream is None or isinstance(stream, int):
-        return default
-    return stream.fileno()
+def _descriptor(stream: Stream, default: int, nowhere: IO[bytes]) -> int:
+    if stream == subprocess.DEVNULL:
+        return nowhere.fileno()
+    return default if stream is None or isinstance(stream, int) else stream.fileno()
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Waits for the end of a keeper that has been let go, in another thread where that takes a while."""
+    try:
+        process.wait(_REAP_SECONDS)
+    except subprocess.TimeoutExpired:
+        threading.Thread(target=process.wait, name="dsjobs-reap", daemon=True).start()
 
 
 def _start(

@@ -4,9 +4,10 @@ It is the subreaper of its kernel: whatever loses its parent below it becomes it
 kernel. It ends everything at once when its lifeline, a socket to dsjobs, is closed, so also when dsjobs is killed. A process
 for each kernel, because a subreaper of several could not tell whose children it got.
 
-On the lifeline: first the request, a JSON object after its length; then JSON lines, `{"signal": n}` and `{"go": {…}}` down,
-`{"pid": n}`, `{"ready": true}` and `{"exit": code}` up. A request with `hold` gets a kernel that waits, almost ready, for
-`go`: the rest of the request. Standard library only; also run as a script by interpreters without dsjobs.
+On the lifeline: first the request, a JSON object after its length; then JSON lines, `{"signal": n}`, `{"go": {…}}` and, from a
+dsjobs that lives on, `{"bye": true}` down, `{"pid": n}`, `{"ready": true}` and `{"exit": code}` up. A request with `hold` gets a
+kernel that waits, almost ready, for `go`: the rest of the request. Standard library only; also run as a script by interpreters
+without dsjobs.
 """
 
 from __future__ import annotations
@@ -81,6 +82,12 @@ def keep(lifeline: socket.socket, start: Start) -> NoReturn:
         os._exit(0)
 
 
+def children() -> list[int]:
+    """The children of this process."""
+    me = os.getpid()
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and _parent(entry) == me]
+
+
 def prctl(option: int, value: int) -> None:
     """Linux's prctl(2); where it fails a kernel is less well kept, and runs."""
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
@@ -138,7 +145,11 @@ def _watch(kernel: int, request: Request, lifeline: socket.socket, key: socket.s
             is_wanted = bool(news)
             *lines, pending = (pending + news).split(b"\n")
             for line in lines:
-                _obey(json.loads(line), kernel, key)
+                words = json.loads(line)
+                if words.get("bye"):
+                    is_wanted, request = False, {}
+                else:
+                    _obey(words, kernel, key)
     if is_wanted:
         _, status = os.waitpid(kernel, 0)
         say(lifeline, exit=os.waitstatus_to_exitcode(status))
@@ -189,11 +200,9 @@ def _bury() -> bool:
 
 
 def _signal_children(number: int) -> None:
-    me = os.getpid()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and _parent(entry) == me:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(int(entry), number)
+    for child in children():
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(child, number)
 
 
 def _parent(pid: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -18,11 +19,23 @@ MAX_FOLDER_BYTES = 70
 
 
 def open_server(settings: KernelSettings) -> tuple[Path, ForkServer | None]:
-    """A private folder for kernels, and the fork server where there can be one, which has just been started."""
-    folder = private_folder()
+    """The name of a private folder for kernels, and the fork server where there can be one, which has just been started. The
+    folder is there when the server is: whatever ends dsjobs, the server removes it. Raises OSError."""
+    folder = _name()
     if not settings.may_fork or choice.platform_refusal() is not None or not sys.executable:
         return folder, None
-    return folder, ForkServer([sys.executable, *_flags()], settings.preload, folder, os.environ)
+    server = ForkServer([sys.executable, *_flags()], settings.preload, folder, os.environ)
+    try:
+        make(folder)
+    except OSError:
+        server.kill()  # before it removes what may be somebody else's
+        raise
+    return folder, server
+
+
+def make(folder: Path) -> None:
+    """Makes the folder, for this user only. Raises OSError, also where it is there already."""
+    folder.mkdir(mode=0o700)
 
 
 def abandon(folder: Path, server: ForkServer | None) -> None:
@@ -33,12 +46,12 @@ def abandon(folder: Path, server: ForkServer | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def private_folder() -> Path:
-    """A new folder for this user only, with a short name: a socket's path has a limit."""
+def _name() -> Path:
+    """The path of a folder that is not there, a short one: a socket's path has a limit."""
     folder = Path(tempfile.gettempdir()).resolve()
     if len(os.fsencode(folder)) + 20 > MAX_FOLDER_BYTES and os.access("/tmp", os.W_OK | os.X_OK):  # noqa: S108
-        folder = Path("/tmp")  # noqa: S108 (mkdtemp makes a folder of mode 0700 in it)
-    return Path(tempfile.mkdtemp(prefix="dsjobs-", dir=folder))
+        folder = Path("/tmp")  # noqa: S108 (of mode 0700 in it, and new)
+    return folder / f"dsjobs-{secrets.token_hex(6)}"
 
 
 def _flags() -> list[str]:

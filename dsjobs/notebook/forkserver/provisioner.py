@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from contextlib import suppress
@@ -12,6 +13,9 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from dsjobs.notebook.forkserver import choice, client
 from dsjobs.notebook.forkserver.client import ForkServer, Kept, Streams
+
+START_SECONDS = 120.0
+"""How long a kernel may take to be there, and then to answer."""
 
 
 class KeptProvisioner(LocalProvisioner):
@@ -33,7 +37,8 @@ class KeptProvisioner(LocalProvisioner):
         return self.kept is not None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Starts the kernel. A fork is ready when this returns; another one has just been started. Raises OSError."""
+        """Starts the kernel. A fork is ready when this returns; another one has just been started. May be cancelled, and leaves
+        nothing behind then. Raises OSError, which TimeoutError is."""
         env: dict[str, str] = kwargs["env"]
         request = {
             "argv": cmd,
@@ -44,9 +49,14 @@ class KeptProvisioner(LocalProvisioner):
         }
         streams = (kwargs.get("stdout"), kwargs.get("stderr"))
         request["hold"] = False
-        kept = await self._forked(request, streams)
-        self.kept = kept or client.spawn(request, streams)
-        await self.kept.until(lambda: self._kept.pid is not None)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                if not await self._forked(request, streams):
+                    self.kept = client.spawn(request, streams)
+                await self._kept.until(lambda: self._kept.pid is not None)
+        except BaseException:
+            self._let_go()  # of a kernel that is half there
+            raise
         self.pid = self.pgid = self._kept.pid
         self.cwd = request["cwd"]
         return self.connection_info
@@ -89,9 +99,7 @@ class KeptProvisioner(LocalProvisioner):
         if self._held is not None:
             self._held.close()
             self._held = None
-        if self.kept is not None:
-            self.kept.close()
-            self.kept = None
+        self._let_go()
         await super().cleanup(restart=restart)
 
     @property
@@ -100,11 +108,16 @@ class KeptProvisioner(LocalProvisioner):
             raise RuntimeError("the kernel has been let go")
         return self.kept
 
-    async def _forked(self, request: dict[str, Any], streams: Streams) -> Kept | None:
-        """A kernel that is ready, or has ended before it was; None, and `reason`, where it cannot be a fork."""
+    def _let_go(self) -> None:
+        if self.kept is not None:
+            self.kept.close()
+            self.kept = None
+
+    async def _forked(self, request: dict[str, Any], streams: Streams) -> bool:
+        """Whether `kept` is now a fork that is ready, or has ended before it was; `reason` says why it is none."""
         server = self.server
         if server is None:
-            return None
+            return False
         self.reason = (
             choice.refusal(server.command, request["argv"])
             or choice.difference(server.environ, request["env"], server.preload)
@@ -114,22 +127,28 @@ class KeptProvisioner(LocalProvisioner):
         if self.reason is not None:
             if held is not None:
                 held.close()
-            return None
-        if held is not None:
-            held.look()
-        if held is not None and not held.has_exited:
+            return False
+        if held is not None and await self._went_on(held, request):
+            return True
+        with suppress(OSError):
+            self.kept = kept = server.fork(request, streams)
+            await kept.until(lambda: kept.is_ready or kept.has_exited)
+            if kept.was_started:
+                return True
+            # The server died with the order still in its socket.
+            server.has_died = True
+        self._let_go()
+        self.reason = "the fork server has died"
+        return False
+
+    async def _went_on(self, held: Kept, request: dict[str, Any]) -> bool:
+        """Whether a fork that was held is ready with the rest of its request; then it is `kept`."""
+        self.kept = held
+        held.look()
+        if not held.has_exited:
             held.go(request)
             await held.until(lambda: held.is_ready or held.has_exited)
             if held.is_ready:
-                return held
-            held.close()
-        with suppress(OSError):
-            kept = server.fork(request, streams)
-            await kept.until(lambda: kept.is_ready or kept.has_exited)
-            if kept.was_started:
-                return kept
-            # The server died with the order still in its socket.
-            kept.close()
-            server.has_died = True
-        self.reason = "the fork server has died"
-        return None
+                return True
+        self._let_go()
+        return False

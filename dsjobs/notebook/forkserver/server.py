@@ -2,11 +2,13 @@
 
 It has one thread whenever it forks, or says why not and serves nobody. It knows nothing of the kernels that run: each has a
 keeper with a lifeline of its own, so also a fork server that is killed takes no running notebook with it. It ends when the
-socket is closed, and removes the folder of the kernels' sockets when the last keeper has gone.
+socket is closed, also while a module is imported that never comes to its end, and removes the folder of the kernels' sockets
+when the last keeper has gone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import importlib.util
@@ -17,8 +19,8 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -33,7 +35,9 @@ def main() -> None:
     warming = importlib.import_module("dsjobs.notebook.forkserver.warming")
     codes = warming.codes()
     sys.path.remove(root)
-    answer = _prepare(order["preload"], warming.warm)
+    with _ending_with(control, lambda: _end(order["folder"], keeper.children())):
+        answer = _prepare(order["preload"], warming.warm)
+    strangers = keeper.children() if order["preload"] else []
     with suppress(OSError):  # dsjobs may have been killed meanwhile; the folder is still to be removed.
         control.send(json.dumps(answer).encode())
     if answer["refusal"] is None:
@@ -42,7 +46,31 @@ def main() -> None:
         _serve(control, keeper, image)
     else:
         control.recv(1)  # Nobody asks it for anything: this waits for the end of dsjobs.
-    _end(order["folder"])
+    _end(order["folder"], strangers)
+
+
+@contextmanager
+def _ending_with(control: socket.socket, end: Callable[[], None]) -> Iterator[None]:
+    """Inside, `end` is called when dsjobs has gone: nobody reads the socket then, so the system has to tell."""
+
+    def look(*_: object) -> None:
+        try:
+            if control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                return
+        except BlockingIOError:
+            return
+        end()
+
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    signal.signal(signal.SIGIO, look)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    look()
+    try:
+        yield
+    finally:
+        fcntl.fcntl(control, fcntl.F_SETFL, flags)
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
 
 
 def _prepare(preload: list[str], warm: Callable[[], None]) -> dict[str, Any]:
@@ -121,7 +149,11 @@ def _bury(*_: object) -> None:
             pass
 
 
-def _end(folder: str | None) -> None:
+def _end(folder: str | None, strangers: list[int]) -> None:
+    """`strangers`: what a preloaded module has started, which nobody else would end."""
+    for stranger in strangers:
+        with suppress(ProcessLookupError):
+            os.kill(stranger, signal.SIGKILL)
     with suppress(ChildProcessError):
         while True:
             os.wait()

@@ -61,7 +61,7 @@ class Mode:
     def _run(self) -> dict[str, Ran]:
         operations = {}
         for name in self._names:
-            self._slots.acquire()
+            assert self._slots.acquire(timeout=PATIENCE), name
             operations[name] = self._submit(name)
         for name in self._names:
             assert self._ended[name].wait(PATIENCE), name

@@ -166,6 +166,180 @@ def test_datasphere_when_it_returns_outputs_then_they_must_be_published(store, c
     assert [one.code for one in said(text + "jobs: [{name: a, notebook: a.ipynb, outputs: [result]}]")] == code
 
 
+STORE = """\
+environments: {prod: {backend: datasphere, projects: {p: bt1abcdefghijklmnopq}, settings: {output_store: 's3://b/p'}}}
+defaults: {project: p}
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "!python train.py",
+        "!papermill train.ipynb out.ipynb",
+        "%%bash\npython train.py",
+        "%%python\nimport dsjobs",
+        "#!:bash\npython train.py",
+        "import os\nos.system('python train.py')",
+        "import subprocess, sys\nsubprocess.run([sys.executable, 'train.py'], check=True)",
+        "import asyncio\nawait asyncio.create_subprocess_exec('python', 'train.py')",
+        "get_ipython().system('python train.py')",
+        "import importlib\nimportlib.import_module('dsjobs').publish(auc=1)",
+        "import importlib\nimportlib.import_module('dsjobs.publish').publish(auc=1)",
+        "__import__('dsjobs').publish(auc=1)",
+        "import dsjobs\ngetattr(dsjobs, 'publish')(auc=1)",
+        "import dsjobs.publish\ndsjobs.publish.publish(auc=1)",
+        "import dsjobs\nhand_over = dsjobs\nhand_over.publish(auc=1)",
+        "import sys\nsys.modules['dsjobs'].publish(auc=1)",
+        "def finish():\n    dsjobs.publish(auc=1)\nimport dsjobs\nfinish()",
+    ],
+)
+def test_output_when_something_unseen_may_publish_it_then_nothing_is_said(code):
+    notebook("notebooks/a.ipynb", code)
+    assert said(STORE + "jobs: [{name: a, notebook: notebooks/a.ipynb, outputs: [auc]}]") == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "!pip install catboost",
+        "%%bash\nls -la",
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', 'catboost'])",
+        "import importlib\nimportlib.import_module('numpy')",
+        "import dsjobs\ndsjobs.publish(acu=1)",
+        "import dsjobs\nprint(dsjobs.__version__)",
+    ],
+)
+def test_output_when_nothing_can_publish_it_then_that_is_an_error(code):
+    notebook("notebooks/a.ipynb", code)
+    found = said(STORE + "jobs: [{name: a, notebook: notebooks/a.ipynb, outputs: [auc]}]")
+    assert [(one.code, one.severity) for one in found] == [("DSJ408", "error")]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "with mock.patch.dict(os.environ, {'A': '1'}):\n    os.environ['A']",
+        "with mock.patch.dict('os.environ', {'A': '1'}):\n    os.environ['A']",
+        "with mock.patch.dict(os.environ, A='1'):\n    os.environ['A']",
+        "with mock.patch.dict(os.environ, values=known):\n    os.environ['A']",
+        "with patch.dict(os.environ, {'A': '1'}, clear=True):\n    os.environ['A']",
+        "@patch.dict(os.environ, {'A': '1'})\ndef f():\n    return os.environ['A']\nf()",
+        "patch.dict(os.environ, {'A': '1'}).start()\nos.environ['A']",
+        "os.environ.__setitem__('A', '1')\nos.environ['A']",
+    ],
+)
+def test_variable_when_the_notebook_sets_it_for_a_while_then_nothing_is_said(setting):
+    notebook("notebooks/a.ipynb", f"import os\nfrom unittest import mock\nfrom unittest.mock import patch\n{setting}")
+    assert said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]") == []
+
+
+def test_variable_when_the_notebook_sets_another_one_for_a_while_then_it_is_missing():
+    notebook(
+        "notebooks/a.ipynb",
+        "import os\nfrom unittest import mock\n"
+        + ("with mock.patch.dict(os.environ, {'B': '1'}):\n    os.environ['A']"),
+    )
+    assert [one.code for one in said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]")] == ["DSJ407"]
+
+
+NEEDED, TAKEN, FREE = [("DSJ407", "error")], [("DSJ407", "warning")], []
+GIVEN = "x = os.getenv('A')\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (GIVEN + "print(x)\ny = x + 'a'", NEEDED),
+        (GIVEN + "logger.info('x: %s', x)\ny = int(x)", NEEDED),
+        (GIVEN + "print(f'x: {x}', str(x))\ny = x.strip()", NEEDED),
+        (GIVEN + "x\ny = x / 'part'", NEEDED),
+        (GIVEN + "y = x\nprint(y)\nz = y['key']", NEEDED),
+        (GIVEN + "for part in x: pass", NEEDED),
+        (GIVEN + "if x.startswith('s3'): y = 1", NEEDED),
+        (GIVEN + "path = 'a'\npath += x", NEEDED),
+        (GIVEN + "with open('f') as f:\n    y = f.read() + x", NEEDED),
+        ("path = 'a'\npath += os.getenv('A')", NEEDED),
+        (GIVEN + "print(x)", TAKEN),
+        (GIVEN, TAKEN),
+        (GIVEN + "y = f'{x}/table'", TAKEN),
+        (GIVEN + "y = '%s/table' % x", TAKEN),
+        (GIVEN + "y = '{}/table'.format(x)", TAKEN),
+        ("y = str(os.getenv('A'))", TAKEN),
+        ("y = f\"s3://{os.getenv('A')}/table\"", TAKEN),
+        (GIVEN + "if y: z = x + 'a'", TAKEN),
+        ("print(os.getenv('A'))", FREE),
+        ("os.getenv('A')", FREE),
+        ("print(f\"is {os.getenv('A')}\", 'is %s' % os.getenv('A'), str(os.getenv('A')))", FREE),
+        (GIVEN + "print(x)\nif x: y = x + 'a'", FREE),
+        (GIVEN + "y = x\nif y is None: y = 'a'", FREE),
+        (GIVEN + "y = x\nif y == 'prod': z = 1", FREE),
+        (GIVEN + "config = {}\nconfig['x'] = x", FREE),
+        (GIVEN + "y = z = x\nprint(z or 'none')", FREE),
+        (GIVEN + "try: y = x + 'a'\nexcept TypeError: y = 'a'", FREE),
+        (GIVEN + "try:\n    with open(x) as f: y = f\nexcept TypeError: pass", FREE),
+        (GIVEN + "import contextlib\nwith contextlib.suppress(TypeError): y = int(x)", FREE),
+        (GIVEN + "!echo {x or 'none'}", FREE),
+        (GIVEN + "isinstance(x, str) or exit()\ny = x + 'a'", FREE),
+        ("def take(value): return value or 'a'\ntake(os.getenv('A'))", FREE),
+        ("y = str(os.getenv('A'))\nif y == 'None': y = 'a'", FREE),
+        ("os.environ['A'] if os.getenv('A') else None", FREE),
+    ],
+)
+def test_variable_when_it_has_no_default_then_what_is_done_with_it_decides(code, found):
+    notebook("notebooks/a.ipynb", "import os", code)
+    said_of = said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]")
+    assert [(one.code, one.severity) for one in said_of] == found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def ask():\n    return input('region? ')\nregion = ask()",
+        "def ask(): return input()\ndef outer():\n    answer = ask()\n    return answer\nouter()",
+        "class Form:\n    def __init__(self):\n        self.name = input()\nform = Form()",
+        "ask = lambda text: input(text)\nask('?')",
+        "from getpass import getpass\ndef log_in():\n    return getpass()\nlog_in()",
+        "for i in range(3):\n    print(input())",
+        "for name in ['a', 'b']:\n    values = input(name)",
+        "N = 2\nfor i, name in enumerate(range(N)): input(name)",
+        "names = ('a', 'b')\nfor name in names: input(name)",
+        "rows = [input() for _ in range(3)]",
+        "while True:\n    if input() == 'q': break",
+        "if __name__ == '__main__':\n    n, m = map(int, input().split())",
+        "input(os.getenv('PROMPT', ''))",
+    ],
+)
+def test_question_when_it_surely_is_asked_then_it_is_found_once(code):
+    notebook("notebooks/a.ipynb", "import os\n" + code)
+    found = said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]")
+    assert [(one.code, one.severity) for one in found] == [("DSJ409", "error")]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def ask(): return input()",
+        "def ask(): return input()\nif x: ask()",
+        "def ask(): return input()\ntry: ask()\nexcept Exception: pass",
+        "def ask(): return input()\nask = print\nask()",
+        "def ask():\n    if x: return 1\n    return input()\nask()",
+        "def ask():\n    yield input()\nask()",
+        "class Form:\n    def ask(self): return input()\nForm()",
+        "for i in range(0): input()",
+        "for i in range(len(x)): input()",
+        "for i in rows: input()",
+        "for i in range(3):\n    if i: break\n    input()",
+        "rows = (input() for _ in range(3))",
+        "def input(text): return 'a'\ninput('?')",
+        "model.input()",
+    ],
+)
+def test_question_when_it_may_not_be_asked_then_nothing_is_said(code):
+    notebook("notebooks/a.ipynb", code)
+    assert said(LOCAL + "jobs: [{name: a, notebook: a.ipynb}]") == []
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

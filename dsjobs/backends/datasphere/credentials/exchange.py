@@ -13,6 +13,9 @@ from dsjobs.backends.datasphere.credentials.source import Surroundings, Token
 from dsjobs.backends.datasphere.scrubbing import scrub
 from dsjobs.backends.datasphere.status import ServiceError
 
+LONGEST_LIFE = 366 * 24 * 3600.0
+"""Seconds: what is said to live longer does not say when it ends."""
+
 
 def iam_token(around: Surroundings, body: Mapping[str, str]) -> Token:
     """A token of the IAM API for a JWT or an OAuth token (page: IamToken.Create). Asking twice does no harm."""
@@ -30,9 +33,15 @@ def oauth_token(answer: Answer, now: float) -> Token:
     if not 200 <= answer.status < 300:
         raise _oauth_error(answer)
     data = answers.document(answer)
-    seconds = data.get("expires_in")
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return Token(_text(answer, data, "access_token"), now + float(seconds) if known and seconds is not None else None)
+    life = _life(data.get("expires_in"))
+    return Token(_text(answer, data, "access_token"), now + life if life is not None else None)
+
+
+def _life(seconds: Any) -> float | None:
+    """Seconds; None where it is not a number of them: JSON knows numbers that no float can hold, and Python's NaN."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return float(seconds) if abs(seconds) <= LONGEST_LIFE else None
 
 
 def _oauth_error(answer: Answer) -> ServiceError:

@@ -1,6 +1,7 @@
 """The metadata server of a virtual machine or a function, which has tokens of the service account attached to it.
 
-Page: Compute Cloud, Authentication from inside a VM. YC_METADATA_ADDR names another server.
+Page: Compute Cloud, Authentication from inside a VM. YC_METADATA_ADDR names another server. No proxy is asked for it: that
+would find the metadata server of the proxy's own machine, or none.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def find(around: Surroundings) -> MetadataServer | None:
     """
     named = around.environ.get(VARIABLE, "").strip()
     base = address(named or DEFAULT_ADDRESS, where=VARIABLE, scheme="http")
-    call = Call("GET", f"{base}{PATH}", {"Metadata-Flavor": "Google"})
+    call = Call("GET", f"{base}{PATH}", {"Metadata-Flavor": "Google"}, is_direct=True)
     try:
         answer = around.probe(call)
     except BackendError:

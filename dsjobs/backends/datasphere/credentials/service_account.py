@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from dsjobs.backends.datasphere.credentials import exchange
 from dsjobs.backends.datasphere.credentials.source import Surroundings, Token, unusable, variable
+from dsjobs.backends.datasphere.scrubbing import scrub
 from dsjobs.errors import BackendError
 
 VARIABLE = "YC_SERVICE_ACCOUNT_KEY_FILE"
@@ -22,6 +23,9 @@ LIFETIME = 3600
 """Seconds from `iat` to `exp`: the most that the service takes."""
 SKEW = 30
 """Seconds that `iat` lies in the past: a clock a little ahead of the service's would make it the future."""
+LONGEST_PATH = 1024
+"""Characters. The base64 of a key has more, and is on one line as a path is."""
+_MARK, _PEM_START = "\ufeff", "-----BEGIN"
 _KEY_HINT = "make one with `yc iam key create --service-account-name NAME --output key.json`"
 
 
@@ -65,26 +69,34 @@ def find(around: Surroundings) -> ServiceAccountKey | None:
     found = variable(around.environ, VARIABLE)
     if found is None:
         return None
-    name, value = found
-    where, text = (name, value) if value.startswith("{") else (f"{name} ({value})", _read(value))
-    return _parse(text, where, around)
+    name, value = found[0], found[1].removeprefix(_MARK).lstrip()
+    if value.startswith("{"):
+        return _parse(value, name, around)
+    if not _may_be_path(value):
+        hint = "give the path of the key file, or the file's content as it is: JSON, neither quoted nor in base64"
+        raise unusable(name, "it holds neither the path nor the JSON of a key file", hint)
+    where = f"{name} ({scrub(value)})"
+    return _parse(_read(value, where), where, around)
 
 
-def _read(path: str) -> str:
+def _may_be_path(value: str) -> bool:
+    """Whether `value` may be read as a path, and shown as one: a key in any form is not."""
+    return len(value) <= LONGEST_PATH and len(value.splitlines()) == 1 and _PEM_START not in value
+
+
+def _read(path: str, where: str) -> str:
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         what = f"the key file cannot be read: {reason}"
-        raise unusable(
-            f"{VARIABLE} ({path})", what, "it holds the path of a key file, or the file's content"
-        ) from error
+        raise unusable(where, what, "it holds the path of a key file, or the file's content") from error
 
 
 def _parse(text: str, where: str, around: Surroundings) -> ServiceAccountKey:
     try:
         # Pasted into a CI secret, the key's line ends may have become real ones, which JSON does not allow in a string.
-        data = json.loads(text, strict=False)
+        data = json.loads(text.removeprefix(_MARK), strict=False)
     except ValueError as error:
         raise unusable(where, "the key file is not JSON", _KEY_HINT) from error
     if not isinstance(data, Mapping):
@@ -103,7 +115,7 @@ def _field(data: Mapping[str, Any], where: str, *names: str) -> str:
 
 def _pem(text: str, where: str) -> str:
     """The PEM block alone: yc puts a line `PLEASE DO NOT REMOVE THIS LINE!` before it, and CI secrets hold `\\n` as text."""
-    start = text.find("-----BEGIN")
+    start = text.find(_PEM_START)
     if start < 0:
         raise unusable(where, "its private_key is not in PEM form", _KEY_HINT)
     return text[start:].replace("\\n", "\n").strip() + "\n"

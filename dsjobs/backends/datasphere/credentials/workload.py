@@ -53,7 +53,8 @@ class GitHubIdentity:
             raise refused
         value = answers.document(answer).get("value")
         if not isinstance(value, str) or not value:
-            raise ServiceError(f"{answer.call} answered without an ID token", retryable=False)
+            message = f"{answer.call} answered without an ID token{status.request_ids(answer)}"
+            raise ServiceError(message, retryable=False)
         return value
 
 

@@ -1,0 +1,37 @@
+"""What a run that was disturbed has in common with one that was not: everything but what time and chance decide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dsjobs.run.manifest import Manifest
+
+TIMES = frozenset(
+    "started_at finished_at duration submitted_at retry_at operation_id digest journal_records resumed_at pid host".split()
+)
+OF_ONE_RUN = frozenset("id idempotency_key plan_digest fingerprint kernel_start".split())
+"""These follow from the run's ID, from where its files lie, and from which kernels were ready."""
+
+
+def without_times(manifest: Manifest) -> dict[str, Any]:
+    """Everything but times, operation IDs and how often it was taken up."""
+    return _without(TIMES, manifest)
+
+
+def comparable(manifest: Manifest, *places: Path) -> dict[str, Any]:
+    """What remains comparable where the other is a run in another place: `places` are those of this one."""
+    text = json.dumps(manifest).replace(manifest["run"]["id"], "RUN")
+    for number, place in enumerate(places):
+        text = text.replace(str(place), f"PLACE-{number}")
+    return _without(TIMES | OF_ONE_RUN, json.loads(text))
+
+
+def _without(names: frozenset[str], manifest: Manifest) -> dict[str, Any]:
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: kept(inner) for key, inner in value.items() if key not in names}
+        return [kept(inner) for inner in value] if isinstance(value, list) else value
+
+    return {**kept(manifest), "jobs": sorted(kept(manifest["jobs"]), key=lambda job: job["name"])}
