@@ -49,6 +49,9 @@ def command(
         console.answer(f"asked for its end: {holder}")
         console.progress(f"see what becomes of it: `dsjobs status {folder.path.name}`")
         return 0
+    if not store.has_plan(folder):
+        console.answer(f"run {folder.path.name} never began: nothing of it is in flight")
+        return 0
     status = store.load(folder)["run"]["status"]
     if status != Status.RUNNING:
         console.answer(f"run {folder.path.name} has ended already ({status})")

@@ -29,6 +29,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "running": {"fg": "cyan"},
     "detached": {"fg": "cyan"},
     "interrupted": {"fg": "yellow"},
+    "unbegun": {"dim": True},
     "damaged": {"fg": "red", "bold": True},
     "same": {"fg": "green"},
     "close": {"fg": "cyan"},
@@ -38,7 +39,8 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 _SYMBOLS = {
     "succeeded": ("✓", "+"), "failed": ("✗", "x"), "cancelled": ("■", "!"), "skipped": ("↷", "-"), "running": ("▶", ">"),
-    "pending": ("·", "."), "detached": ("⏏", "^"), "interrupted": ("↯", "!"), "damaged": ("✗", "x"),
+    "pending": ("·", "."), "detached": ("⏏", "^"), "interrupted": ("↯", "!"), "unbegun": ("·", "."),
+    "damaged": ("✗", "x"),
     "same": ("✓", "+"), "close": ("≈", "~"), "different": ("✗", "x"), "missing": ("✗", "x"),
 }  # fmt: skip
 _PLAIN = str.maketrans({"·": "-", "…": "...", "→": "->"})

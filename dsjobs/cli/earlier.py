@@ -31,6 +31,13 @@ class EarlierRun:
     def id(self) -> str:
         return str(self.manifest["run"]["id"])
 
+    def require_begun(self) -> None:
+        """Raises UsageError for a run whose process ended while its plan was written."""
+        if self.folder is not None and not store.has_plan(self.folder):
+            from dsjobs.run.recovery import never_began
+
+            raise never_began(self.id)
+
     def executed_notebook(self, job: str, written: str) -> Path:
         """The executed notebook that the manifest calls `written`; where there is none, its place beside the manifest, to
         which it was copied if the run's folder was."""

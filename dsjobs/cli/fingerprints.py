@@ -85,7 +85,8 @@ def _code(base: Path, request: Request) -> Code | None:
 def matching(state: Path, name: str, environment: str) -> Iterator[ListedRun]:
     """The runs below `state` of this job file and environment, newest first, that began and are not damaged."""
     for found in runs.newest_first(state):
-        if found.run is not None and found.run["name"] == name and found.run["environment"] == environment:
+        run = found.run if found.state != "unbegun" else None
+        if run is not None and (run["name"], run["environment"]) == (name, environment):
             yield found
 
 

@@ -87,6 +87,7 @@ def command(
 
     console = Console(color=color, quiet=quiet)
     found = earlier.load(run, file, state_dir)
+    found.require_begun()
     _check(found.manifest, tolerances)
     intent = _intent(console, found, file, env)
     _guard(console, found, intent, is_forced=force)

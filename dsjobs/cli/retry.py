@@ -68,6 +68,7 @@ def command(
     console = Console(color=color, quiet=quiet)
     found = earlier.load(run, file, state_dir)
     manifest = found.manifest
+    found.require_begun()
     _require_ended(manifest)
     path = _job_file(found, file)
     with loading.no_collections():

@@ -46,7 +46,8 @@ def command(
 ) -> int:
     """List the runs, newest first: ID, status, environment, when it began, how long it took, and how its jobs stand.
 
-    A run that has not ended is `running`, `detached`, or `interrupted`: its process is gone, and `dsjobs resume` takes it up.
+    A run that has not ended is `running`, `detached`, or `interrupted`: its process is gone, and `dsjobs resume` takes it up. One
+    that is `unbegun` lost its process before anything ran.
     """
     console = Console(color=color)
     state = state_dir or earlier.state_folder(file)

@@ -12,6 +12,9 @@ from dsjobs.reports.text import counted, duration
 Row = Mapping[str, Any]
 """A run as `dsjobs runs -o json` prints it."""
 
+_UNBEGUN = "its process ended before its plan was written"
+_DAMAGED = "neither its manifest nor its journal can be read"
+
 
 def listing(rows: Sequence[Row], show: Show = str, *, now: float) -> str:
     """A line for each run: ID, status, environment, when it began, how long it took, its jobs, and what it follows.
@@ -26,10 +29,12 @@ def listing(rows: Sequence[Row], show: Show = str, *, now: float) -> str:
 
 def _cells(row: Row, now: float) -> list[str]:
     if row["started_at"] is None:
-        return ["", "", "", "neither its manifest nor its journal can be read"]
+        return ["", "", "", _UNBEGUN if row["status"] == "unbegun" else _DAMAGED]
     elapsed = max(0.0, now - datetime.fromisoformat(row["started_at"]).timestamp())
     took = row["duration"] if row["duration"] is not None else elapsed if row["status"] == "running" else None
     jobs = counted(row["counts"]) if row["counts"] is not None else "see dsjobs status"
+    if row["status"] == "unbegun":
+        jobs = _UNBEGUN
     said = [jobs, f"on {row['host']}" if row["status"] == "running" else "", _follows(row)]
     return [
         row["environment"],

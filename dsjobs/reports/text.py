@@ -30,13 +30,14 @@ def table(manifest: Manifest, show: Show = str, *, state: str | None = None, arg
     last = summary(manifest)
     verb = next_verb(state or _state(run))
     if verb is not None:
-        last += f" · next: {' '.join(filter(None, ('dsjobs', verb, arguments)))}"
+        last += f" · next: {' '.join(filter(None, ('dsjobs', verb, '' if verb == 'apply' else arguments)))}"
     return "\n".join([*lines, "", last])
 
 
 def next_verb(state: str) -> str | None:
     """The command that goes on from a run in this state."""
-    return {"failed": "retry", "cancelled": "retry", "interrupted": "resume", "detached": "resume"}.get(state)
+    verbs = {"failed": "retry", "cancelled": "retry", "interrupted": "resume", "detached": "resume", "unbegun": "apply"}
+    return verbs.get(state)
 
 
 def _state(run: Mapping[str, Any]) -> str:
@@ -60,6 +61,8 @@ def _standing(run: Mapping[str, Any], state: str) -> list[str]:
         lines.append(f"detached at {_second(run['detached_at'])}: what is in flight goes on without dsjobs")
     elif state == "interrupted":
         lines.append(f"interrupted: its process {run['pid']} on {run['host']} is gone")
+    elif state == "unbegun":
+        lines.append(f"never began: its process {run['pid']} on {run['host']} ended while its plan was written")
     return lines
 
 

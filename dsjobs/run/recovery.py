@@ -57,9 +57,7 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
     header = records[0]
     planned = [record for record in records if record["record"] == "job_planned"]
     if len(planned) < header["jobs"]:
-        raise UsageError(
-            f"run {header['run_id']} never began: it ended while its plan was written", hint="`dsjobs apply`"
-        )
+        raise never_began(header["run_id"])
     plan = from_json(header, planned)
     skipped = skipped_before(plan)
     names = [*(planned.job.name for planned in plan.jobs if planned.action == "run"), *skipped]
@@ -87,6 +85,11 @@ def recover(records: Sequence[Record], state: Fold) -> Recovered:
         written_stop=_stop(state),
         due={name: seconds(jobs[name]["attempts"][-1]["retry_at"]) for name in resting},
     )
+
+
+def never_began(run: str) -> UsageError:
+    """Why a run cannot be gone on with whose plan is not whole in its journal."""
+    return UsageError(f"run {run} never began: its process ended while its plan was written", hint="`dsjobs apply`")
 
 
 def _stop(state: Fold) -> StopRequested | None:

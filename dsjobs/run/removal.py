@@ -31,9 +31,11 @@ class Choice:
 def choose(
     runs: Sequence[ListedRun], *, keep: int, ended_before: float | None, with_unfinished: bool = False
 ) -> Choice:
-    """Of `runs`, newest first, those to remove: all but the first `keep`, and of these, where `ended_before` (seconds since the
-    epoch) is given, those that had ended by then."""
-    meant = [run for run in runs[keep:] if ended_before is None or _last_seen(run) < ended_before]
+    """Of `runs`, newest first, those to remove: all but the first `keep` that began, and of these, where `ended_before` (seconds
+    since the epoch) is given, those that had ended by then."""
+    kept = [run.id for run in runs if run.state != "unbegun"][:keep]
+    beyond = [run for run in runs if run.id not in kept]
+    meant = [run for run in beyond if ended_before is None or _last_seen(run) < ended_before]
     return Choice(
         removed=tuple(run for run in meant if run.state != "running" and (with_unfinished or not _is_unfinished(run))),
         going_on=tuple(run for run in meant if run.state == "running"),
@@ -74,8 +76,9 @@ def remove(state: Path, runs: Iterable[ListedRun], holder: Holder) -> list[Liste
 
 def _moved(run: ListedRun, grave: Path, holder: Holder) -> bool:
     try:
-        with acquire(run.folder.lock, holder, f"run {run.id}") if _is_unfinished(run) else nullcontext():
-            if _is_unfinished(run) and listed(run.folder, is_ours=True).run != run.run:
+        may_change = _is_unfinished(run) or run.state == "unbegun"
+        with acquire(run.folder.lock, holder, f"run {run.id}") if may_change else nullcontext():
+            if may_change and listed(run.folder, is_ours=True).run != run.run:
                 return False  # it was taken up, and left again
             os.rename(run.folder.path, grave / run.id)
     except (GuardError, FileNotFoundError):

@@ -21,7 +21,7 @@ from dsjobs.run.manifest import Fold
 from dsjobs.run.processes import is_alive
 from dsjobs.run.store import RunFolder
 
-STATES = ("running", "detached", "interrupted", "succeeded", "failed", "cancelled", "damaged")
+STATES = ("running", "detached", "interrupted", "succeeded", "failed", "cancelled", "unbegun", "damaged")
 
 LOOK_BACK = 20
 """Runs of an environment that are looked through for one that has not ended."""
@@ -35,7 +35,7 @@ _END = 1 << 16
 class ListedRun:
     """A run in the list. `run` is its manifest's; `counts` is None where only the journal could be asked for them.
 
-    Both are None for a run that is damaged.
+    Both are None for a run that is damaged, and for one whose process died in the first line of its journal.
     """
 
     folder: RunFolder
@@ -72,7 +72,7 @@ def listed(folder: RunFolder, *, is_ours: bool = False) -> ListedRun:
     """How the run in `folder` stands. `is_ours`: its lock is the caller's, who does not go on with it."""
 
     def standing(run: Mapping[str, Any]) -> str:
-        return _said(run) or ("running" if not is_ours and _goes_on(run, folder) else "interrupted")
+        return (_said(run) or _left(folder)) if is_ours else state_of(run, folder)
 
     head = _head(folder.manifest)
     state = standing(head["run"]) if head is not None else None
@@ -81,13 +81,20 @@ def listed(folder: RunFolder, *, is_ours: bool = False) -> ListedRun:
     run = _run_of_journal(folder.journal)
     if head is not None and (run is None or _said(run) is None):
         return ListedRun(folder, "interrupted", head["run"], head["counts"])
-    return ListedRun(folder, standing(run), run) if run is not None else ListedRun(folder, "damaged")
+    if run is None:
+        return ListedRun(folder, "damaged" if store.has_plan(folder) else "unbegun")
+    return ListedRun(folder, standing(run), run)
 
 
 def state_of(run: Mapping[str, Any], folder: RunFolder | None) -> str:
-    """The status of a manifest's `run`. One that has not ended is `running`, `detached`, or `interrupted`, where nobody goes on
-    with it. `folder`: the run's, None for a manifest alone."""
-    return _said(run) or ("running" if _goes_on(run, folder) else "interrupted")
+    """The status of a manifest's `run`. One that has not ended is `running`, `detached`, or, where nobody goes on with it,
+    `interrupted`, or `unbegun` if its plan is not whole. `folder`: the run's, None for a manifest alone."""
+    return _said(run) or ("running" if _goes_on(run, folder) else _left(folder))
+
+
+def _left(folder: RunFolder | None) -> str:
+    """How a run stands that has not ended, and that nobody goes on with."""
+    return "interrupted" if folder is None or store.has_plan(folder) else "unbegun"
 
 
 def _said(run: Mapping[str, Any]) -> str | None:

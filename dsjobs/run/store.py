@@ -6,17 +6,20 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dsjobs import schemas
 from dsjobs.errors import GuardError, InvalidFileError, UsageError
 from dsjobs.files import write_atomically
-from dsjobs.run import journal
+from dsjobs.run import journal, lock
 from dsjobs.run.manifest import Fold, Manifest, sealed
 from dsjobs.run.pace import earlier_durations
 
 STATE_FOLDER = ".dsjobs"
+_START = b'{"record":"run_started",'
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,18 @@ def folders(state: Path) -> list[RunFolder]:
 
 
 def find(state: Path, name: str = "latest") -> RunFolder:
-    """A run by its ID, a unique start of it, or `latest`. Raises UsageError where there is none, or more than one."""
+    """A run by its ID, a unique start of it, or `latest`, which is none that never began. Raises UsageError where there is none,
+    or more than one."""
     runs = state / "runs"
-    ids = [folder.path.name for folder in folders(state)]
-    if not ids:
-        raise UsageError(f"there are no runs in {runs}", hint="start one with `dsjobs apply`")
+    found = folders(state)
     if name == "latest":
-        return RunFolder(runs / ids[-1])
+        begun = (one for one in reversed(found) if has_plan(one) or lock.is_held(one.lock))
+        found = [*islice(begun, 1)]
+    if not found:
+        raise UsageError(f"there are no runs in {runs}", hint="start one with `dsjobs apply`")
+    ids = [folder.path.name for folder in found]
+    if name == "latest":
+        name = ids[0]
     matches = [name] if name in ids else [run for run in ids if run.startswith(name)]
     if len(matches) == 1:
         return RunFolder(runs / matches[0])
@@ -111,6 +119,22 @@ def _has_begun(folder: RunFolder) -> bool:
         return folder.journal.stat().st_size > 0
     except OSError:
         return False
+
+
+def has_plan(folder: RunFolder) -> bool:
+    """Whether the plan of a run is whole in its journal. Where it is not the run never began: nothing of it was started, and
+    there is nothing to take up. That a journal is damaged is for others to say."""
+    try:
+        with open(folder.journal, "rb") as file:
+            header = file.readline()
+            if not header.endswith(b"\n"):
+                return header[: len(_START)] != _START[: len(header)]
+            left = int(json.loads(header)["jobs"])
+            while left > 0 and (content := file.read(_CHUNK)):
+                left -= content.count(b"\n")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return True
+    return left <= 0
 
 
 def load(folder: RunFolder) -> Manifest:

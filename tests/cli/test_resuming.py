@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,31 @@ def test_resume_when_the_process_was_asked_to_end_and_died_before_then_the_run_g
     (path.parent / "cancel").touch()
     assert run("resume", "-q", cwd=project).code == 0
     assert statuses(manifest_of(path)) == {"load": "succeeded"}
+
+
+def test_run_when_its_process_died_while_it_wrote_the_plan_then_never_began_and_is_in_nobodys_way(tmp_path):
+    project = write_project(tmp_path / "project", TWO)
+    assert run("apply", "-q", cwd=project).code == 1
+    path = cut(project, after="job_planned")
+    first = path.parent.name
+
+    status = run("status", first, cwd=project)
+    assert status.code == 0
+    assert "\nnever began: its process " in status.out and status.out.endswith(" · next: dsjobs apply\n")
+    for name in ("resume", "retry", "reproduce"):
+        ended = run(name, first, cwd=project)
+        assert ended.code == 2 and f"error: run {first} never began: " in ended.err, name
+        assert "hint: `dsjobs apply`" in ended.err
+    cancelled = run("cancel", first, cwd=project)
+    assert cancelled.code == 0 and f"run {first} never began: nothing of it is in flight" in cancelled.out
+    assert "no runs" in run("status", cwd=project).err
+
+    write_project(project, LOAD)
+    ended = run("apply", cwd=project)
+    assert ended.code == 0 and first not in ended.err
+    assert re.search(
+        rf"\n  {first} +· unbegun +local .* its process ended before its plan", run("runs", cwd=project).out
+    )
+    assert "1 succeeded in " in run("status", cwd=project).out
+    assert run("clean", "--keep", "1", "-y", cwd=project).code == 0
+    assert [one.name == first for one in path.parent.parent.iterdir()] == [False]

@@ -354,7 +354,7 @@ def test_saved_plan_when_nothing_in_it_hangs_on_earlier_runs_then_may_be_applied
 def test_saved_plan_when_a_run_fails_then_it_is_retried_from_its_job_file(applied):
     project, _, _ = applied
     ended = run("retry", cwd=project)
-    assert (ended.code, ended.out.startswith("every job of run ")) == (0, True)
+    assert (ended.code, ended.out.startswith("what ran in run ")) == (0, True)
     write_notebook(project / "notebooks" / "train.ipynb", "score = 1 / 0")
     assert run("plan", "--out", "plan.json", cwd=project).code == 0
     assert run("apply", "plan.json", cwd=project).code == 1

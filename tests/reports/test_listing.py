@@ -24,12 +24,16 @@ def test_listing_when_runs_stand_differently_then_each_line_says_how():
         row(status="failed", counts={"succeeded": 7, "failed": 1}, parent_run="20261121-1"),
         row(status="succeeded", counts=None),
         row(status="damaged", name=None, environment=None, started_at=None, duration=None, counts=None),
+        row(status="unbegun", duration=None, counts=None),
+        row(status="unbegun", name=None, environment=None, started_at=None, duration=None, counts=None),
     ]
     assert listing(rows, now=NOW).splitlines() == [
         "  20261122-141003-9f3c2a  running    local  2h ago  2h03m  1 running, 2 succeeded · on build-7",
         "  20261122-141003-9f3c2a  failed     local  2h ago  4m12s  1 failed, 7 succeeded · follows 20261121-1",
         "  20261122-141003-9f3c2a  succeeded  local  2h ago  4m12s  see dsjobs status",
         "  20261122-141003-9f3c2a  damaged                          neither its manifest nor its journal can be read",
+        "  20261122-141003-9f3c2a  unbegun    local  2h ago         its process ended before its plan was written",
+        "  20261122-141003-9f3c2a  unbegun                          its process ended before its plan was written",
     ]
 
 

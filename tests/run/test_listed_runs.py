@@ -119,8 +119,20 @@ def test_listed_when_the_last_line_is_longer_than_what_is_read_then_the_run_was_
     assert store.load(RunFolder(tmp_path / "runs" / ID))["run"]["status"] == "running"
 
 
-def test_listed_when_the_journal_has_a_header_only_then_that_is_read(tmp_path):
-    assert said(write(tmp_path, all_records(pid=gone())[:1])) == ("interrupted", None)
+@pytest.mark.parametrize("upto", [1, PLANNED - 1])
+def test_listed_when_the_process_died_while_it_wrote_the_plan_then_the_run_never_began(tmp_path, upto):
+    folder = write(tmp_path, all_records(pid=gone())[:upto])
+    assert said(folder) == ("unbegun", None)
+    assert runs.listed(folder).run is not None
+    assert list(runs.unfinished(tmp_path, "made", "local")) == []
+    with acquire(folder.lock, ME, "the run"):
+        assert said(folder) == ("running", None)
+
+
+def test_listed_when_the_process_died_while_it_wrote_the_header_then_the_run_never_began(tmp_path):
+    folder = write(tmp_path, all_records(pid=gone())[:1])
+    folder.journal.write_bytes(folder.journal.read_bytes()[:-20])
+    assert (said(folder), runs.listed(folder).run) == (("unbegun", None), None)
 
 
 def test_listed_when_any_byte_of_the_manifest_is_damaged_then_nothing_else_is_said(tmp_path, damaged):

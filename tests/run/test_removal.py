@@ -153,3 +153,10 @@ def test_removal_when_an_unfinished_run_was_taken_up_and_left_meanwhile_then_it_
     write(state, every, every)
     assert removal.remove(state, chosen, ME) == []
     assert folder.journal.is_file()
+
+
+def test_choice_when_a_run_never_began_then_it_goes_and_is_not_one_of_those_that_are_kept(state):
+    write(state, all_records("7", at=LATER + 700, pid=gone())[: PLANNED - 1])
+    assert ids(choose(state, keep=4).removed) == ["7", "2", "1"]
+    assert ids(choose(state, keep=4, ended_before=0).removed) == []
+    assert ids(removal.remove(state, choose(state, keep=4).removed, ME)) == ["7", "2", "1"]

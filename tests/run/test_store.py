@@ -10,7 +10,7 @@ from memory_backend import MemoryBackend
 from runs import Running, make_plan
 
 from dsjobs.errors import DsjobsError, GuardError, InvalidFileError, UsageError
-from dsjobs.run import store
+from dsjobs.run import lock, store
 
 IDS = ("20260101-100000-aaaaaa", "20260101-100000-bbbbbb", "20260203-100000-cccccc")
 
@@ -53,6 +53,18 @@ def test_find_when_a_run_did_not_get_to_its_first_record_then_it_is_not_the_late
     (state / "runs" / "20260902-100000-eeeeee").mkdir()
     (state / "runs" / "20260902-100000-eeeeee" / "journal.jsonl").touch()
     assert store.find(state).path.name == IDS[2]
+
+
+def test_find_when_a_run_died_while_its_plan_was_written_then_it_is_not_the_latest(state):
+    folder = store.create(state, "20260901-100000-dddddd")
+    lines = store.find(state).journal.read_bytes().splitlines(keepends=True)
+    folder.journal.write_bytes(lines[0])
+    assert store.find(state).path.name == IDS[2]
+    assert store.find(state, "202609") == folder
+    with lock.acquire(folder.lock, lock.Holder("here", 1, "now", "it"), "it"):
+        assert store.find(state) == folder  # it is being written
+    folder.journal.write_bytes(lines[0] + lines[1])
+    assert store.find(state) == folder
 
 
 @pytest.mark.parametrize("name", ["latest", "2026"])
