@@ -1,25 +1,29 @@
-"""A run of thirty jobs whose dsjobs is killed, with SIGKILL, after one record of its journal or another, and then resumed.
+"""A run of thirty jobs whose dsjobs is killed, with SIGKILL, after one record of its journal or another, or at any moment, and
+then resumed.
 
-Here for two of the records; with DSJOBS_TEST_KILLS=1 for every one of them, with 5 for each fifth. The notebooks write down
-each time that they begin and end, outside of everything that dsjobs keeps.
+Here for two of the records and at moments of one run; with DSJOBS_TEST_KILLS=1 for every record, and at moments of as many runs,
+with 5 for each fifth. The notebooks write down each time that they begin and end, outside of everything that dsjobs keeps.
+The server answers late, so that many a kill meets a request that is under way.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from as_user import TIMEOUT, command, environment, run, until, write_notebook
-from live_server import TOKEN, Command
+from as_user import TIMEOUT, command, environment, run
+from live_server import TOKEN, Command, write_notebook
+from undisturbed import comparable
 
 from dsjobs.run import journal
 from dsjobs.run.manifest import fold
@@ -71,11 +75,18 @@ jobs:
   - {{name: always, needs: [broken, flaky], run_if: all_done, inputs: {{NAME: always, COUNTER: "{{{{ vars.counter }}}}"}}}}
 """
 JOBS = 30
+PLANNED = 1 + JOBS
+"""Records until the plan is whole: before, there is nothing to take up."""
+RECORDS = PLANNED + 3 * (JOBS - 1) + 3 + 1 + 1
+"""Of an undisturbed run: three for each job that runs, three more for one that is tried again, one for one that is skipped."""
+
+LATENCY = 0.1
+"""Seconds by which the server's answers may be late."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    serving = Command(tmp_path_factory.mktemp("served"))
+    serving = Command(tmp_path_factory.mktemp("served"), "--fault", f"latency={LATENCY}", "--fault-seed", "1")
     yield serving
     serving.end(signal.SIGTERM)
 
@@ -102,6 +113,10 @@ class Project:
         return next(iter(self.folder.glob(".dsjobs/runs/*/journal.jsonl")), None)
 
     @property
+    def err(self) -> str:
+        return (self.folder / "stderr").read_text()[-8000:]
+
+    @property
     def manifest(self) -> dict[str, Any]:
         assert self.journal is not None
         return fold(journal.read(self.journal))
@@ -116,58 +131,79 @@ class Project:
         return Counter(line.removeprefix(f"{what} ") for line in lines if line.startswith(f"{what} "))
 
     def dsjobs(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command(*arguments), cwd=self.folder, env=environment(DSJOBS_IAM_TOKEN=TOKEN, YC_IAM_TOKEN=TOKEN),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        with open(self.folder / "stderr", "wb") as err:
+            return subprocess.Popen(
+                command(*arguments), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=err,
+                env=environment(DSJOBS_IAM_TOKEN=TOKEN, YC_IAM_TOKEN=TOKEN, PYTHONFAULTHANDLER="1"),
+            )  # fmt: skip
 
-    def killed_after(self, records: int, *arguments: str) -> bool:
-        """Whether dsjobs was killed, as soon as its journal had so many records, before it came to its end."""
+    def wait(
+        self, process: subprocess.Popen[bytes], what: str, is_so: Callable[[], bool] = lambda: False
+    ) -> int | None:
+        """Until it is so, or the process has ended: then its exit code. Where neither happens, says what it was doing."""
+        end = time.monotonic() + TIMEOUT
+        while process.poll() is None and not is_so():
+            if time.monotonic() > end:
+                process.send_signal(signal.SIGABRT)  # upon which Python says where each of its threads is
+                process.wait()
+                last = [record["record"] for record in journal.read(self.journal)[-5:]] if self.journal else []
+                pytest.fail(f"in {TIMEOUT} s no {what}; the journal ends with {last}\n{self.err}")
+            time.sleep(0.002)
+        return process.poll()
+
+    def killed_after(self, records: int, *arguments: str, later: float = 0.0) -> bool:
+        """Whether dsjobs was killed, as soon as its journal had so many records and some seconds later, before its end."""
         process = self.dsjobs(*arguments)
-        while process.poll() is None and self.records() < records:
-            time.sleep(0.001)
+        self.wait(process, f"{records} records", lambda: self.records() >= records)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(later)
         process.kill()
         return process.wait() == -signal.SIGKILL
 
+    def tear(self) -> None:
+        """Half a line at the journal's end, as a crash may leave it."""
+        assert self.journal is not None
+        last = self.journal.read_bytes().splitlines()[-1]
+        with open(self.journal, "ab") as file:
+            file.write(last[: len(last) // 2])
 
-def outcome(manifest: dict[str, Any], *, with_attempts: bool) -> dict[str, Any]:
-    """What a disturbed run must have in common with one that was not."""
-    jobs = {}
-    for job in manifest["jobs"]:
-        kept = {key: job[key] for key in ("status", "needs", "request", "outputs", "reasons", "action")}
-        kept["failure"] = job["failure"] and job["failure"]["kind"]
-        kept["request"] = without_addresses(kept["request"])
-        if with_attempts:
-            kept["attempts"] = [(one["number"], one["status"], bool(one["failure"])) for one in job["attempts"]]
-        jobs[job["name"]] = kept
-    return {"jobs": jobs, "counts": manifest["counts"], "status": manifest["run"]["status"]}
+    def bring_to_its_end(self) -> None:
+        """Resume the run, unless it was killed when its last record was written: then there is nothing to take up."""
+        if self.manifest["run"]["status"] == "running":
+            assert self.wait(self.dsjobs("resume"), "end of the run") == 1, self.err
+        assert self.journal is not None
+        assert json.loads(self.journal.with_name("manifest.json").read_bytes()) == self.manifest
 
 
-def without_addresses(request: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: text for name, text in request.get("inputVariables", {}).items() if name != "COUNTER"}
-    return {**request, "inputVariables": kept}
+def check_same(disturbed: Project, undisturbed: Project) -> None:
+    """Their manifests are the same but for what differs between any two runs, and for the attempts at jobs of which one was lost
+    with its dsjobs: how many there are is chance."""
+    own, whole = (comparable(project.manifest, project.folder) for project in (disturbed, undisturbed))
+    for one, other in zip(own["jobs"], whole["jobs"], strict=True):
+        if any(attempt["failure"] and attempt["failure"]["kind"] == "lost" for attempt in one["attempts"]):
+            del one["attempts"], other["attempts"]
+        assert one == other
+    assert own == whole
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, server: Command) -> dict[str, dict[str, Any]]:
-    """The manifests of undisturbed runs, by environment."""
+def whole(tmp_path_factory: pytest.TempPathFactory, server: Command) -> dict[str, Project]:
+    """Undisturbed runs, by environment."""
     found = {}
     for name in ("local", "served"):
-        project = Project(tmp_path_factory.mktemp(name), server)
-        ended = run("apply", "-e", name, cwd=project.folder, DSJOBS_IAM_TOKEN=TOKEN, YC_IAM_TOKEN=TOKEN)
-        assert ended.code == 1, ended.err
-        found[name] = project.manifest
-        assert found[name]["counts"] == {"succeeded": JOBS - 2, "failed": 1, "skipped": 1}
+        project = found[name] = Project(tmp_path_factory.mktemp(name), server)
+        assert project.wait(project.dsjobs("apply", "-e", name), "end of the run") == 1, project.err
+        assert project.manifest["counts"] == {"succeeded": JOBS - 2, "failed": 1, "skipped": 1}
+        assert project.records() == RECORDS
     return found
 
 
 def moments() -> list[tuple[str, int]]:
-    """In which environment, and after how many records, dsjobs is killed: the plan is whole after the first 31."""
+    """In which environment, and after how many records, dsjobs is killed."""
     step = os.environ.get("DSJOBS_TEST_KILLS")
     if step is None:
         return [("local", 61), ("served", 90)]
-    last = 1 + JOBS + 3 * JOBS
-    return [(name, records) for name in ("local", "served") for records in range(1, last, int(step))]
+    return [(name, records) for name in ("local", "served") for records in range(1, RECORDS + 1, int(step))]
 
 
 @pytest.mark.parametrize(("name", "records"), moments())
@@ -176,21 +212,42 @@ def test_resume_when_dsjobs_was_killed_then_the_run_ends_as_if_it_had_not_been(t
     if project.killed_after(records, "apply", "-e", name):
         # A second time, soon after it was taken up.
         project.killed_after(project.records() + 4, "resume")
-    if project.records() <= JOBS:
+    if project.records() < PLANNED:
         ended = run("resume", cwd=tmp_path, DSJOBS_IAM_TOKEN=TOKEN, YC_IAM_TOKEN=TOKEN)
         assert (ended.code, "never began" in ended.err or "no runs" in ended.err) == (2, True), ended.err
         return
-    # It may be killed with its last record written: then there is nothing to take up.
-    if project.manifest["run"]["status"] == "running":
-        ended = run("resume", "-o", "json", cwd=tmp_path, DSJOBS_IAM_TOKEN=TOKEN, YC_IAM_TOKEN=TOKEN)
-        assert ended.code == 1, ended.err
-        assert json.loads(ended.out)["run"]["status"] == "failed"
-    is_served = name == "served"
-    assert outcome(project.manifest, with_attempts=is_served) == outcome(whole[name], with_attempts=is_served)
-    check_counts(project, is_served)
+    project.bring_to_its_end()
+    check_same(project, whole[name])
+    check_counts(project, is_served=name == "served")
 
 
-def check_counts(project: Project, is_served: bool) -> None:
+def chances() -> list[tuple[str, int]]:
+    """In which environment, and with which seed, dsjobs is killed at random moments."""
+    step = os.environ.get("DSJOBS_TEST_KILLS")
+    if step is None:
+        return [("served", 0)]
+    return [(name, seed) for name in ("local", "served") for seed in range(0, RECORDS, int(step))]
+
+
+@pytest.mark.parametrize(("name", "seed"), chances())
+def test_resume_when_dsjobs_was_killed_at_any_moment_and_its_last_line_is_torn_then_the_same(
+    tmp_path, server, whole, name, seed
+):
+    chance = random.Random(f"kill {seed}")
+    project = Project(tmp_path, server)
+    arguments, least = ["apply", "-e", name], PLANNED
+    for _ in range(3):
+        later = chance.uniform(0, 2 * LATENCY)
+        if not project.killed_after(least + chance.randrange(30), *arguments, later=later):
+            break
+        project.tear()
+        arguments, least = ["resume"], project.records()
+    project.bring_to_its_end()
+    check_same(project, whole[name])
+    check_counts(project, is_served=name == "served")
+
+
+def check_counts(project: Project, *, is_served: bool) -> None:
     """Each attempt ran exactly once; of those that were lost with their dsjobs, at most once."""
     begun, ended = project.counted("begin"), project.counted("end")
     for job in project.manifest["jobs"]:
@@ -209,16 +266,16 @@ def test_run_when_server_and_client_are_killed_then_both_go_on_where_they_were(t
     project = Project(tmp_path / "project", server)
     try:
         client = project.dsjobs("apply", "-e", "served")
-        until(lambda: project.records() > 45, "some jobs' end")
+        project.wait(client, "some jobs' end", lambda: project.records() > 45)
         server.end(signal.SIGKILL)
         client.kill()
         client.wait()
         client = project.dsjobs("resume")
         server = Command(tmp_path / "server", "--port", port)
-        until(lambda: project.records() > 70, "more jobs' end")
+        project.wait(client, "more jobs' end", lambda: project.records() > 70)
         server.end(signal.SIGKILL)
         server = Command(tmp_path / "server", "--port", port)
-        assert client.wait(TIMEOUT) == 1
+        assert project.wait(client, "end of the run") == 1, project.err
     finally:
         client.kill()
         server.end(signal.SIGTERM)
