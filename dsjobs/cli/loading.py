@@ -23,6 +23,7 @@ from dsjobs.plan.planner import make_plan
 from dsjobs.plan.selectors import Earlier, selected_jobs
 from dsjobs.spec import parse, source
 from dsjobs.spec import schema as schema_check
+from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.environments import check_environment
 from dsjobs.spec.expand import expand, uses_git
 from dsjobs.spec.include import merge
@@ -176,12 +177,13 @@ def check_everywhere(
     found: dict[tuple[Any, ...], Diagnostic] = {}
     in_notebooks: list[Diagnostic] = []
     left = most = max(MAX_CHECKED, 5 * len(spec.jobs))
+    allowance = Allowance()
     for number, environment in enumerate(environments):
         if left <= 0:
             in_notebooks.append(_left_unchecked(environment, f"{number} of {len(environments)}", most))
             break
         values, _ = resolve(spec, environment, environ={}, given=())
-        jobs, wrong = expand(spec, environment, values, None)
+        jobs, wrong = expand(spec, environment, values, None, allowance)
         left -= max(1, len(jobs))
         problems = [*check_environment(spec, environment), *wrong]
         if contracts is not None:

@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from jinja2.runtime import Context, LoopContext
 
+from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.templates import MAX_CHARACTERS, TemplateError, as_text, too_much_text
 
 MAX_STEPS = 100_000
@@ -27,25 +28,32 @@ MAX_BITS = 4_096
 
 
 class _Budget:
-    __slots__ = ("made", "read", "steps")
+    __slots__ = ("full", "made", "read", "steps")
 
-    def __init__(self) -> None:
-        self.steps = MAX_STEPS
+    def __init__(self, steps: int) -> None:
+        self.full = self.steps = steps
         self.read = MAX_READ
         self.made = MAX_CHARACTERS
+
+    def spent(self) -> tuple[int, int]:
+        """The steps and the characters that were taken from it; what was refused was not done."""
+        return self.full - max(0, self.steps), MAX_READ - max(0, self.read) + MAX_CHARACTERS - max(0, self.made)
 
 
 _BUDGET: ContextVar[_Budget] = ContextVar("budget")
 
 
 @contextmanager
-def new_budget() -> Iterator[None]:
-    """A full budget for what happens inside."""
-    token = _BUDGET.set(_Budget())
+def new_budget(allowance: Allowance | None = None) -> Iterator[None]:
+    """A full budget for what happens inside, or what is left of an allowance, which pays for it."""
+    budget = _Budget(MAX_STEPS if allowance is None else max(0, min(MAX_STEPS, allowance.left)))
+    token = _BUDGET.set(budget)
     try:
         yield
     finally:
         _BUDGET.reset(token)
+        if allowance is not None:
+            allowance.take_render(*budget.spent())
 
 
 def spend(*, steps: int = 0, read: int = 0, made: int = 0) -> None:

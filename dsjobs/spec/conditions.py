@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.templates import TemplateError, compile_template
 
 
-def holds(when: str, names: Mapping[str, Any]) -> bool:
+def holds(when: str, names: Mapping[str, Any], allowance: Allowance | None = None) -> bool:
     """The value of a `when`. `names`: everything that it uses. Raises TemplateError, also where it is neither true nor false:
     any text is true for Jinja, "false" as well."""
-    value = compile_template(when).render(names)
+    value = compile_template(when).render(names, allowance)
     if isinstance(value, bool):
         return value
     shown = f"the text '{value[:40]}'" if isinstance(value, str) else _shown(value)

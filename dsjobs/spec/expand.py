@@ -9,6 +9,7 @@ from typing import Any
 from dsjobs.diagnostics import Diagnostic, Suggestions
 from dsjobs.marks import MarkedMap, Position
 from dsjobs.model import Cell, Contract, Environment, Job, JobFields, Matrix, Request, Retry, Spec, VariableValue
+from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.cells import Bindings, Bound, cell_name, matrices_in
 from dsjobs.spec.durations import DurationError, seconds
 from dsjobs.spec.layers import Layers, first, input_position, layers_of, position_of, target
@@ -27,12 +28,17 @@ MAX_NEEDED_CELLS = 1_000_000
 
 
 def expand(
-    spec: Spec, environment: Environment, variables: Mapping[str, VariableValue], git: Mapping[str, Any] | None
+    spec: Spec,
+    environment: Environment,
+    variables: Mapping[str, VariableValue],
+    git: Mapping[str, Any] | None,
+    allowance: Allowance | None = None,
 ) -> tuple[list[Job], list[Diagnostic]]:
     """The jobs of `spec` in `environment`, in the file's order, with every problem of their values. Each cell of a matrix is a
     job.
 
     `git`: `commit`, `branch`, `dirty` of the job file's repository, as templates see them; None where nobody has asked.
+    `allowance`: what rendering may cost; one for all environments of a file.
     Templates that need a value that is not there stay as they are: only a plan must have all of them.
     """
     names: dict[str, Any] = {
@@ -46,7 +52,7 @@ def expand(
         shared = first((environment.defaults, spec.defaults), "matrix")
         place = environment.defaults if environment.defaults.matrix is shared else spec.defaults
         return [], [too_many_in_all(place.written.value_position("matrix"))]
-    expansion = _Expansion(environment, names, Bindings(matrices))
+    expansion = _Expansion(environment, names, Bindings(matrices), allowance or Allowance())
     jobs: list[Job] = []
     for fields in spec.jobs:
         jobs += expansion.jobs(layers_of(spec, environment, fields), matrices.get(fields.name))
@@ -74,11 +80,13 @@ _NOT_IN_AN_ID = re.compile(r"[/:?#\\\s%]")
 class _Expansion:
     """Makes the jobs of one environment."""
 
-    def __init__(self, environment: Environment, names: Mapping[str, Any], bindings: Bindings) -> None:
+    def __init__(
+        self, environment: Environment, names: Mapping[str, Any], bindings: Bindings, allowance: Allowance
+    ) -> None:
         self.environment = environment
         self.bindings = bindings
         self.names = names
-        self.rendering = Rendering(names)
+        self.rendering = Rendering(names, allowance)
         self.project_hints = Suggestions(environment.projects)
         self.connector_hints = Suggestions(environment.spark_connectors)
         self.left = MAX_NEEDED_CELLS
@@ -115,6 +123,7 @@ class _Expansion:
 
     def job(self, layers: Layers, cell: Cell | None, bound: Mapping[str, Bound]) -> Job:
         fields, rendering = layers[0], self.rendering
+        rendering.allowance.grow()
         notebook, cell_id = target(layers)
         known, deferred, secrets = self.inputs(layers)
         outputs = _outputs(layers)
@@ -215,6 +224,8 @@ class _Expansion:
         known: dict[str, str] = {}
         deferred: dict[str, Any] = {}
         secrets: dict[str, str] = {}
+        if self.rendering.allowance.is_spent:
+            return known, deferred, secrets
         for layer in reversed(layers):
             for name, value in layer.inputs.items():
                 known.pop(name, None)
@@ -227,7 +238,9 @@ class _Expansion:
                         self.rendering.problem("DSJ208", message, input_position(layer, name))
                 elif (secret := secret_name(value)) is not None:
                     secrets[name] = secret
-                elif not roots(value).isdisjoint(SUBMIT_TIME):
+                elif (constant := self.rendering.constant(value)) is not None:
+                    known[name] = constant
+                elif not self.rendering.roots(value).isdisjoint(SUBMIT_TIME):
                     deferred[name] = value
                 elif self.rendering.is_open(value):
                     self.rendering.refuse_matrix(value, layer, input_position(layer, name), layers)

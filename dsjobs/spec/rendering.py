@@ -2,46 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic
-from dsjobs.marks import Position
+from dsjobs.marks import MarkedList, MarkedMap, Position
 from dsjobs.model import JobFields
+from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.conditions import holds
 from dsjobs.spec.layers import Layers, input_position, is_lost, layer_with, position_of
-from dsjobs.spec.templates import TemplateError, compile_template, is_template, render, templates_in, understood
+from dsjobs.spec.templates import (
+    Template,
+    TemplateError,
+    compile_template,
+    is_template,
+    render,
+    templates_in,
+    texts_in,
+    understood,
+)
 from dsjobs.spec.values import encode
 
 
 @dataclass(slots=True)
 class Rendering:
     """Renders the values of one job, or of one cell of it, after another. `cell`: its name; what is wrong with all cells of a
-    job is said of the first one. `matrix_keys`: those of all its cells."""
+    job is said of the first one. `matrix_keys`: those of all its cells. `allowance`: what is left to all jobs; when it is spent,
+    nothing more is rendered."""
 
     names: Mapping[str, Any]
+    allowance: Allowance
     cell: str | None = None
     matrix_keys: frozenset[str] = frozenset()
     problems: list[Diagnostic] = field(default_factory=list)
     _said: set[tuple[str, Position]] = field(default_factory=set)
+    # Of lists and mappings that the file keeps, by their identity.
+    _constants: dict[int, str | None] = field(default_factory=dict)
+    _found: dict[int, Sequence[Template] | None] = field(default_factory=dict)
 
     def text(self, key: str, raw: str | None, layers: Layers) -> str | None:
         """The text of a job's key; a template stays as it is where it needs a value that is not there."""
         if raw is None or not is_template(raw):
             return raw
         position = position_of(layers, key)
+        if self.allowance.is_spent:
+            return raw
         if self.is_open(raw):
             self.refuse_matrix(raw, layer_with(layers, key), position, layers)
             return raw
         try:
-            value = encode(compile_template(raw).render(self.names))
+            value = encode(compile_template(raw).render(self.names, self.allowance))
         except TemplateError as error:
-            self.problem(error.code, str(error), position, error.hint)
+            self.failed(error, str(error), position)
             return raw
         except ValueError as error:
             self.problem("DSJ206", f"'{key}': {error}", position)
             return raw
+        self.allowance.take_value(value, is_text=True)
+        if self.allowance.is_spent:
+            self.refuse_spent(position)
         if not value:
             self.problem("DSJ206", f"'{key}' renders to an empty text", position, "give the variable a value")
         return value
@@ -57,34 +77,68 @@ class Rendering:
     def input(self, name: str, value: Any, layer: JobFields) -> str | None:
         """The text of an input; None where it has none."""
         try:
-            return encode(render(value, self.names))
+            rendered = render(value, self.names, self.allowance)
+            text = self.constant(rendered)
+            if text is None:
+                text = encode(rendered)
+                self.allowance.take_value(text, is_text=isinstance(rendered, str))
         except TemplateError as error:
-            self.problem(error.code, f"input '{name}': {error}", input_position(layer, name), error.hint)
+            self.failed(error, f"input '{name}': {error}", input_position(layer, name))
         except ValueError as error:
             self.problem("DSJ208", f"input '{name}': {error}", input_position(layer, name))
+        else:
+            if self.allowance.is_spent:
+                self.refuse_spent(input_position(layer, name))
+            return text
         return None
+
+    def constant(self, value: Any) -> str | None:
+        """The text of a list or mapping of the file without templates, made once however many jobs have it; None for others."""
+        if not isinstance(value, MarkedMap | MarkedList):
+            return None
+        key = id(value)
+        if key not in self._constants:
+            try:
+                self._constants[key] = None if texts_in(value) else encode(value)
+            except ValueError:  # which is said where it stands
+                self._constants[key] = None
+        return self._constants[key]
 
     def condition(self, when: str, layers: Layers) -> bool:
         """The value of a `when` that is known at load; true where it has an error."""
         position = position_of(layers, "when")
+        if self.allowance.is_spent:
+            return True
         if self.is_open(when):
             self.refuse_matrix(when, layer_with(layers, "when"), position, layers)
             return True
         if not compile_template(when).is_expression:
             return True
         try:
-            return holds(when, self.names)
+            return holds(when, self.names, self.allowance)
         except TemplateError as error:
-            self.problem(error.code, str(error), position, error.hint)
+            self.failed(error, str(error), position)
             return True
 
     def is_open(self, value: Any) -> bool:
         """Whether a template in `value` has an error, or needs something that has no value here."""
-        try:
-            templates = templates_in(value)
-        except TemplateError:
-            return True
-        return not all(self._has_value(reference.path) for template in templates for reference in template.references)
+        templates = self._templates(value)
+        return templates is None or not all(
+            self._has_value(reference.path) for template in templates for reference in template.references
+        )
+
+    def roots(self, value: Any) -> frozenset[str]:
+        """The first parts of all names in the templates of a value."""
+        return _roots(self._templates(value) or ())
+
+    def _templates(self, value: Any) -> Sequence[Template] | None:
+        """The templates in a value; None where one has an error. A list or mapping of the file is looked through once."""
+        if not isinstance(value, MarkedMap | MarkedList):
+            return _understood(value)
+        key = id(value)
+        if key not in self._found:
+            self._found[key] = _understood(value)
+        return self._found[key]
 
     def _has_value(self, path: tuple[str, ...]) -> bool:
         root, *rest = path
@@ -105,6 +159,20 @@ class Rendering:
             message = f"this default asks for a matrix, which job '{job.name}' does not have"
             self.problem("DSJ202", message, position, f"give '{job.name}' a value of its own")
 
+    def failed(self, error: TemplateError, message: str, position: Position) -> None:
+        """A template cannot be rendered; or all of them together were too much, which is said once, of the one that went over."""
+        if self.allowance.is_spent:
+            self.refuse_spent(position)
+        else:
+            self.problem(error.code, message, position, error.hint)
+
+    def refuse_spent(self, position: Position) -> None:
+        if not self.allowance.is_told:
+            self.allowance.is_told = True
+            message = "the templates of this file do too much work together: this one goes over the limit"
+            hint = "make less in a template, or have fewer jobs and cells; a notebook has all the time that it needs"
+            self.problem("DSJ206", message, position, hint)
+
     def problem(self, code: str, message: str, position: Position, hint: str | None = None) -> None:
         if self.cell is not None:
             if (code, position) in self._said:
@@ -116,4 +184,15 @@ class Rendering:
 
 def roots(value: Any) -> frozenset[str]:
     """The first parts of all names in the templates of a value."""
-    return frozenset(reference.path[0] for template in understood(value) for reference in template.references)
+    return _roots(understood(value))
+
+
+def _roots(templates: Iterable[Template]) -> frozenset[str]:
+    return frozenset(reference.path[0] for template in templates for reference in template.references)
+
+
+def _understood(value: Any) -> Sequence[Template] | None:
+    try:
+        return templates_in(value)
+    except TemplateError:
+        return None

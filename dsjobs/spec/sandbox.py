@@ -19,6 +19,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.budget import MAX_BITS, counted, made, new_budget, plain, read, spend, written
 from dsjobs.spec.grammar import METHODS, put_counting_in, references, refuse, refuse_length
 from dsjobs.spec.templates import Reference, TemplateError
@@ -50,9 +51,9 @@ class JinjaTemplate:
     def __init__(self, references: tuple[Reference, ...], template: jinja2.Template, is_expression: bool) -> None:
         self.references, self.template, self.is_expression = references, template, is_expression
 
-    def render(self, names: Mapping[str, Any]) -> Any:
+    def render(self, names: Mapping[str, Any], allowance: Allowance | None = None) -> Any:
         try:
-            with new_budget():
+            with new_budget(allowance):
                 return self._evaluate(names) if self.is_expression else self._text(names)
         except TemplateError:
             raise

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
+from dsjobs.spec.allowance import Allowance
+
 LOAD_TIME = frozenset({"vars", "environment", "git", "matrix"})
 """Roots whose values are known before anything runs."""
 
@@ -65,8 +67,9 @@ class Template(Protocol):
         """Whether the text is exactly one `{{ expression }}`."""
         ...
 
-    def render(self, names: Mapping[str, Any]) -> Any:
-        """Its value: of the expression's own type where the text is exactly one expression, else text.
+    def render(self, names: Mapping[str, Any], allowance: Allowance | None = None) -> Any:
+        """Its value: of the expression's own type where the text is exactly one expression, else text. `allowance` pays for what
+        more than names costs.
 
         Raises TemplateError: a name without a value, a failing operation, a bound that was hit.
         """
@@ -115,14 +118,14 @@ def texts_in(value: Any) -> list[str]:
     return []
 
 
-def render(value: Any, names: Mapping[str, Any]) -> Any:
+def render(value: Any, names: Mapping[str, Any], allowance: Allowance | None = None) -> Any:
     """A value with every template in it rendered. Raises TemplateError."""
     if isinstance(value, str):
-        return compile_template(value).render(names) if is_template(value) else value
+        return compile_template(value).render(names, allowance) if is_template(value) else value
     if isinstance(value, Mapping):
-        return {key: render(item, names) for key, item in value.items()}
+        return {key: render(item, names, allowance) for key, item in value.items()}
     if isinstance(value, list):
-        return [render(item, names) for item in value]
+        return [render(item, names, allowance) for item in value]
     return value
 
 
@@ -170,7 +173,7 @@ class _DottedTemplate:
     def is_expression(self) -> bool:
         return len(self.parts) == 1 and isinstance(self.parts[0], Reference)
 
-    def render(self, names: Mapping[str, Any]) -> Any:
+    def render(self, names: Mapping[str, Any], allowance: Allowance | None = None) -> Any:
         if len(self.parts) == 1 and isinstance(self.parts[0], Reference):
             return _value(self.parts[0], names)
         left = MAX_CHARACTERS

@@ -130,6 +130,42 @@ def _templates(chance: random.Random) -> str:
     )
 
 
+EXPENSIVE = (
+    "{{ range(3000) | map('string') | sort | join(',') | length + KEY }}",
+    "{% for i in range(9000) %}{{ i }}{% endfor %}{{ KEY }}",
+    "{{ (vars.big * 90) | upper | lower | title | length + KEY }}",
+    "{{ vars.big }}{{ vars.big }}{{ KEY }}",
+    "{% for a in range(100) %}{% for b in vars.list %}{% if a == b %}x{% endif %}{% endfor %}{% endfor %}{{ KEY }}",
+    "{{ vars.list | map('string') | map('upper') | unique | list }}{{ KEY }}",
+    "{{ [vars.list] * 20 }}",
+    "{{ vars.list }}",
+    "{{ KEY * 2 }}",
+    "{{ 3 ** 2000 % 7 + KEY }}",
+)
+
+
+def _multiplied(chance: random.Random) -> str:
+    """Many cells, jobs, inputs or environments, times a template that does much."""
+    cells, jobs, inputs, environments = chance.choice(
+        ((300, 1, 1, 1), (1000, 1, 1, 1), (1000, 9, 1, 1), (1, 1, 300, 1), (1, 200, 1, 1), (1, 1000, 1, 3), (1, 1, 1, 300),
+         (100, 10, 5, 2), (1000, 1, 30, 1))
+    )  # fmt: skip
+    matrix = f", matrix: {{k: [{', '.join(map(str, range(cells)))}]}}" if cells > 1 else ""
+    key = "matrix.k" if matrix else "vars.one"
+    texts = [chance.choice(EXPENSIVE).replace("KEY", key) for _ in range(inputs)]
+    place = chance.choice(("inputs", "inputs", "inputs", "spec", "when", "nested"))
+    if place == "inputs" or inputs > 1:
+        rest = ", inputs: {" + ", ".join(f'A{i}: "{text}"' for i, text in enumerate(texts)) + "}"
+    elif place == "nested":
+        rest = f', inputs: {{A: {{a: "{texts[0]}", b: [{", ".join("1" * 5000)}]}}}}'
+    else:
+        rest = f', {place}: "{texts[0]}"'
+    head = f"variables: {{one: 1, big: {'x' * 10_000}, list: [{', '.join(map(str, range(3000)))}]}}\nenvironments:\n"
+    head += "".join(f"  e{i}: {{backend: local}}\n" for i in range(environments))
+    shared = f"defaults: {{notebook: a.ipynb{matrix}{rest}}}\njobs:\n"
+    return HEAD + head + shared + "".join(f"- {{name: j{i}}}\n" for i in range(jobs))
+
+
 def _contracts(chance: random.Random) -> str:
     number = chance.choice((10, 300))
     contract = chance.choice(
@@ -169,6 +205,8 @@ SHAPES = (
     _environments,
     _mistakes,
     _templates,
+    _multiplied,
+    _multiplied,
     _contracts,
     _selection,
 )
