@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from dsjobs.model import Failure, Operation
+from dsjobs.model import Failure, Operation, Unread
 from dsjobs.secrets import MASK, Redactor
 
 _HINT = "publish something else; a job that needs the secret takes it as an input of its own: `{secret: NAME}`"
@@ -26,6 +27,23 @@ def redacted(operation: Operation, redactor: Redactor) -> Operation:
     return replace(operation, failure=failure, outputs=outputs)
 
 
+def withheld(operation: Operation, secrets: Sequence[str]) -> Operation:
+    """`operation` without whatever may have one of `secrets` in it, of which no value is known that could be looked for: outputs
+    count as unread, and of a failure its kind and its place are left."""
+    if not secrets or not operation.done:
+        return operation
+    why = f"may hold {_secrets(secrets)}, of which no value is known here, and is not kept"
+    hint = "the run was taken up without that value: with it this would have been masked"
+    failure = operation.failure
+    if failure is not None:
+        place = (failure.cell_number, failure.cell_id, failure.line)
+        failure = Failure(failure.kind, f"what is said of it {why}", hint, *place)
+    unread = operation.unread
+    if operation.outputs is not None and (failure is None or unread):
+        unread = {name: Unread(f"output '{name}' {why}", hint) for name in (*operation.outputs, *unread)}
+    return replace(operation, failure=failure, outputs=None if operation.outputs is None else {}, unread=unread)
+
+
 def redacted_failure(failure: Failure, redactor: Redactor) -> Failure:
     """A failure without secrets in its texts."""
     if not redactor:
@@ -44,6 +62,6 @@ def redacted_failure(failure: Failure, redactor: Redactor) -> Failure:
     )
 
 
-def _secrets(names: list[str]) -> str:
+def _secrets(names: Sequence[str]) -> str:
     quoted = [f"'{name}'" for name in names]
     return f"the secret {quoted[0]}" if len(quoted) == 1 else f"the secrets {', '.join(quoted)}"

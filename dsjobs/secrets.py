@@ -95,6 +95,10 @@ class Redactor:
     def __bool__(self) -> bool:
         return bool(self._known)
 
+    def knows(self, name: str) -> bool:
+        """Whether some value of the secret `name` is masked."""
+        return name in self._known
+
     @property
     def reach(self) -> int:
         """How many bytes of a text a secret may take, white space aside: who reads the end of a text reads so much more."""

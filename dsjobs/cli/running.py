@@ -127,9 +127,10 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         plan, header = recovered.plan, recovered.header
         wishes = replace(wishes, fail_fast=header.get("fail_fast", False))
         base = (folder.path / header["folder"]).resolve()
+        in_flight = {name for attempt in recovered.open_attempts for name in attempt.request.secrets.values()}
+        needed = needed_by(plan, recovered.ended) if stop is None else in_flight
         # Who only wants its end need not have them.
-        needed = needed_by(plan, recovered.ended) if stop is None else ()
-        secret_values = provided(console, plan, base, needed)
+        secret_values = provided(console, plan, base, needed, is_required=stop is None)
         copies = [] if wishes.copy is None else [store.writable(wishes.copy, keep=base / Path(plan.file).name)]
         backend = held.enter_context(_backend(plan, base, wishes))
         open_jobs = len(recovered.open_attempts)

@@ -36,20 +36,28 @@ def needed_by(plan: Plan, ended: Collection[str] = ()) -> frozenset[str]:
 
 
 def provided(
-    console: Console, plan: Plan, base: Path, needed: Collection[str], *, sources: Sequence[Source] = ()
+    console: Console,
+    plan: Plan,
+    base: Path,
+    needed: Collection[str],
+    *,
+    sources: Sequence[Source] = (),
+    is_required: bool = True,
 ) -> SecretValues:
     """The secrets of a plan, once each of those that are `needed` has been read, and the others where they are there: these are
     masked as well. Warns of doubtful ones.
 
-    Raises UnprovidedError where one cannot be had, RefusedError where the plan has the value of one in it.
+    Raises UnprovidedError where one cannot be had, RefusedError where the plan has the value of one in it; where it is not
+    required that all is well, these too are warnings.
     """
     values = _values(console, plan, base)
     found = [*_problems(plan, values, needed)]
-    if any(problem.is_error for problem in found):
+    if is_required and has_errors(found):
         raise refuse(console, in_order(found), sources, UnprovidedError)
     found += written_down(plan, values)
-    if has_errors(found):
+    if is_required and has_errors(found):
         raise refuse(console, in_order(found), sources)
+    found = [replace(problem, severity="warning") for problem in found]
     console.diagnostics(in_order(found), sources)
     return values
 

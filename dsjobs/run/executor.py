@@ -16,7 +16,7 @@ from dsjobs.backends.protocol import Backend
 from dsjobs.errors import BackendError
 from dsjobs.model import Failure, Job, Operation, Plan, Request, Status
 from dsjobs.plan.bindings import Ended, names_of
-from dsjobs.redaction import redacted, redacted_failure
+from dsjobs.redaction import redacted, redacted_failure, withheld
 from dsjobs.run import failed_calls, records
 from dsjobs.run.calls import Workers
 from dsjobs.run.dispatch import Dispatch
@@ -98,7 +98,7 @@ class Executor:
         self._listeners = listeners
         self._recovered = recovered
         secrets = secrets or SecretValues()
-        self._redactor = secrets.redactor
+        self._secrets, self._redactor = secrets, secrets.redactor
         self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
         self._scheduler = Scheduler(needs_of_run(plan), rules_of(plan, fail_fast=fail_fast))
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -329,7 +329,7 @@ class Executor:
         if operation.done:
             job = self._jobs[flight.job]
             # Before the contracts are looked at: what is said of a broken one quotes the value.
-            operation = redacted(operation, self._redactor)
+            operation = redacted(withheld(operation, self._secrets.unknown(flight.request)), self._redactor)
             self._finish(flight, judge(operation, job.outputs, cancelling=flight.cancelling, timeout=job.timeout), turn)
             return
         self._remarks.looked(flight.job)

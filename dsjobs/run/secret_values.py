@@ -52,6 +52,10 @@ class SecretValues:
             self._learned(secret)
         return secret
 
+    def unknown(self, request: Request) -> list[str]:
+        """The secrets that a request takes and of which no value is known, so that none can be masked."""
+        return sorted({name for name in request.secrets.values() if not self.redactor.knows(name)})
+
     def given(self, request: Request, key: str) -> Mapping[str, Secret]:
         """What the inputs of an attempt get that are secrets. The same key gets the same, because the same key may be sent
         again and has to be the same request."""

@@ -184,6 +184,11 @@ def test_run_on_this_machine_when_notebooks_write_secrets_down_then_nothing_that
         assert dsjobs(*arguments)[0] == 4, arguments
     assert len(list(project.glob(".dsjobs/runs/*"))) == before
 
+    # But what is in flight can be brought to its end.
+    code, out = dsjobs("cancel", run, "--state-dir", "died", "-o", "json")
+    assert (code, json.loads(out)["run"]["stopped"]) == (1, "dsjobs cancel")
+    assert_hidden(project / "died")
+
 
 def test_run_over_the_api_when_notebooks_get_secrets_then_only_the_request_has_them(
     project, dsjobs, tmp_path, monkeypatch

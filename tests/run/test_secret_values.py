@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from disguises import leaks, leaks_below
@@ -165,6 +166,44 @@ def test_resume_when_the_run_died_after_any_record_then_no_file_has_the_secret(t
             assert running.start().result() is Status.FAILED
         assert backend.submissions["a"].variables()["PASSWORD"] == VALUE
     assert leaks_below(tmp_path, VALUE) == {}
+
+
+def no_value(source: SecretSource) -> str:
+    raise BackendError("has no value: it is not set", retryable=False, hint="set it")
+
+
+def cancelled_without_its_secret(folder: Path, backend: MemoryBackend, *, after: int) -> dict[str, Any]:
+    """The only job of a run whose process died after so many records, and that is brought to its end where DB has no value."""
+    twice = {"a": {"retry": Retry(max_attempts=2)}}
+    made = plan(outputs={"a": {"x": {}}}, rules=twice)
+    log = DyingLog(folder / "journal.jsonl", after=after)
+    with pytest.raises(DiedError):
+        Running(made, backend, folder, clock=leaping_clock(), log=log, secrets=values()).start().result()
+    again = recovered(folder).stopped("dsjobs cancel")
+    log = DyingLog(folder / "journal.jsonl", after=99, existing=True)
+    unset = SecretValues(SOURCES, no_value)
+    Running(
+        again.plan, backend, folder, clock=leaping_clock(), log=log, recovered=again, secrets=unset
+    ).start().result()
+    (job,) = manifest_of(folder)["jobs"]
+    return job
+
+
+def test_cancel_when_what_may_have_been_submitted_cannot_be_sent_again_then_its_fate_is_not_known(tmp_path):
+    job = cancelled_without_its_secret(tmp_path, MemoryBackend(survives=True), after=3)
+    assert (job["status"], len(job["attempts"])) == ("failed", 1)
+    assert job["failure"]["message"] == "the job could not be submitted: the secret 'DB' has no value: it is not set"
+    assert job["failure"]["hint"] == "set it; whether the backend has started it is not known"
+
+
+@pytest.mark.parametrize("script", [Script(outputs={"x": [VALUE]}), Script(failure=FAILURE, outputs=None)])
+def test_cancel_when_a_secret_has_no_value_then_what_a_job_that_has_it_says_is_not_kept(tmp_path, script):
+    backend = MemoryBackend({"a": replace(script, looks=1)}, survives=True)
+    job = cancelled_without_its_secret(tmp_path, backend, after=4)
+    assert leaks_below(tmp_path, VALUE) == {}
+    assert job["status"] == "failed" and "the secret 'DB'" in job["failure"]["message"]
+    assert job["failure"]["kind"] == ("notebook" if script.failure else "contract")
+    assert not job["outputs"]
 
 
 def test_fingerprint_when_the_value_changes_then_it_stays_and_when_the_name_does_then_it_does_not():
