@@ -13,6 +13,7 @@ from dsjobs.cli import earlier, guards, loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import with_fingerprints
+from dsjobs.cli.garbage import no_collections
 from dsjobs.cli.plan import make, text
 from dsjobs.cli.repository import git_state
 from dsjobs.cli.varfiles import read_variables
@@ -69,7 +70,7 @@ def command(
     manifest = found.manifest
     _require_ended(manifest)
     path = _job_file(found, file)
-    with loading.no_collections():
+    with no_collections():
         named = {name for data in read_variables(var_files).data for name in data}
         variables = [*((name, value) for name, value in _given_then(manifest) if name not in named), *given]
         loaded, planned = make(

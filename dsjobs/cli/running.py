@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import secrets
@@ -22,6 +23,7 @@ from dsjobs.backends.protocol import Backend
 from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
 from dsjobs.cli.fingerprints import with_fingerprints
+from dsjobs.cli.garbage import no_collections
 from dsjobs.cli.progress import JsonLines, Progress
 from dsjobs.cli.secret_sources import needed_by, provided
 from dsjobs.errors import BackendError, ExitCode, UsageError
@@ -111,7 +113,9 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
     run_id = folder.path.name
     with ExitStack() as held:
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
-        fold, recovered = _recovered(folder)
+        with no_collections():
+            fold, recovered = _recovered(folder)
+        gc.freeze()
         if stop is not None:
             recovered = recovered.stopped(stop)
         plan, header = recovered.plan, recovered.header
