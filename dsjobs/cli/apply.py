@@ -11,10 +11,11 @@ import click
 from click.core import ParameterSource
 
 from dsjobs.backends.access import Access
-from dsjobs.cli import choosing, earlier, guards, loading, options, saved_plans
+from dsjobs.cli import choosing, earlier, guards, options, saved_plans
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import Caching
+from dsjobs.cli.garbage import no_collections
 from dsjobs.cli.plan import make
 from dsjobs.cli.repository import git_state
 from dsjobs.errors import UsageError
@@ -89,7 +90,7 @@ def command(
         plan, base, git = _from_plan(console, Path(file), env, state_dir)
         sources: Sequence[Source] = ()
     else:
-        with loading.no_collections():
+        with no_collections():
             found = earlier.load(from_run, file, state_dir) if from_run else None
             caching = Caching(state_dir, found, no_cache)
             loaded, planned = make(

@@ -12,9 +12,10 @@ import click
 from click.core import ParameterSource
 
 from dsjobs import explanations
-from dsjobs.cli import explained, explaining, loading, options
+from dsjobs.cli import explained, explaining, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.explaining import Flags, Read
+from dsjobs.cli.garbage import no_collections
 from dsjobs.diagnostics import CODES, did_you_mean, has_errors, in_order
 from dsjobs.errors import ExitCode, UsageError
 from dsjobs.reports import explained as report
@@ -72,7 +73,7 @@ def command(
         return ExitCode.OK
     asked = _asked(subject)
     source = "DSJOBS_ENV" if context.get_parameter_source("env") is ParameterSource.ENVIRONMENT else "--env"
-    with loading.no_collections():
+    with no_collections():
         read = explaining.read(console, Flags(file, env, source, given, var_files))
         document = _explained(read, asked)
         console.diagnostics(in_order(read.diagnostics), read.sources)

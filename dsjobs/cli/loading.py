@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,18 +72,6 @@ class Choice:
 
 
 ALL = Choice()
-
-
-@contextmanager
-def no_collections() -> Iterator[None]:
-    """No garbage collection inside: loading makes millions of objects and no garbage; walking them doubles its time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def find_file(given: str | None) -> Path:

@@ -17,6 +17,7 @@ from dsjobs.cli.choosing import ALL, Selection
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import NO_CACHE, Caching, prepared, with_fingerprints
+from dsjobs.cli.garbage import no_collections
 from dsjobs.cli.loading import Loaded, Planned
 from dsjobs.cli.varfiles import read_variables
 from dsjobs.diagnostics import has_errors, in_order
@@ -76,7 +77,7 @@ def command(
     What is known only when a job is submitted is shown as its template.
     """
     console = Console(color=color, quiet=quiet)
-    with loading.no_collections():
+    with no_collections():
         found = earlier.load(from_run, file, state_dir) if from_run else None
         caching = Caching(state_dir, found, no_cache)
         loaded, planned = make(

@@ -13,6 +13,7 @@ from dsjobs.cli import earlier, guards, loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.failing import refuse
 from dsjobs.cli.fingerprints import with_fingerprints
+from dsjobs.cli.garbage import no_collections
 from dsjobs.cli.plan import make, text
 from dsjobs.cli.repository import git_state
 from dsjobs.errors import UsageError
@@ -71,7 +72,7 @@ def command(
     found.require_begun()
     _require_ended(manifest)
     path = _job_file(found, file)
-    with loading.no_collections():
+    with no_collections():
         loaded, planned = make(
             console,
             str(path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import secrets
@@ -23,6 +24,7 @@ from dsjobs.backends.protocol import Backend
 from dsjobs.cli import interrupts
 from dsjobs.cli.console import Console
 from dsjobs.cli.fingerprints import with_fingerprints
+from dsjobs.cli.garbage import no_collections
 from dsjobs.cli.progress import JsonLines, Progress
 from dsjobs.cli.secret_sources import needed_by, provided
 from dsjobs.errors import BackendError, ExitCode, UsageError
@@ -118,7 +120,9 @@ def take_up(console: Console, folder: RunFolder, *, wishes: Wishes, stop: str | 
         # Before the lock is taken: what comes later is meant for this process.
         old_request = interrupts.request(folder.request)
         held.enter_context(_run_lock(folder, run_id, clock.now(), wishes))
-        fold, recovered = _recovered(folder)
+        with no_collections():
+            fold, recovered = _recovered(folder)
+        gc.freeze()
         held.enter_context(_environment_lock(state, recovered.plan, run_id, clock.now(), wishes))
         if interrupts.request(folder.request) not in (None, old_request):
             stop = stop or interrupts.CANCELLED

@@ -9,6 +9,7 @@ import click
 from dsjobs.cli import loading, options
 from dsjobs.cli.console import Console
 from dsjobs.cli.contracts import Contracts
+from dsjobs.cli.garbage import no_collections
 from dsjobs.diagnostics import Diagnostic, has_errors, in_order
 from dsjobs.errors import ExitCode
 
@@ -26,7 +27,7 @@ def command(file: str | None, env: str | None, output: str, color: str, quiet: b
     Exit code 0 when there is no error, 3 when there is one.
     """
     console = Console(color=color, quiet=quiet)
-    with loading.no_collections():
+    with no_collections():
         loaded = loading.load(loading.find_file(file))
         found = list(loaded.diagnostics)
         spec = loaded.spec
