@@ -12,6 +12,7 @@ from dsjobs import schemas
 from dsjobs.backends.access import Access
 from dsjobs.cli.contracts import Contracts, different
 from dsjobs.cli.including import digest_of, gather, other_version
+from dsjobs.cli.service_limits import beyond_limits
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.marks import MarkedMap, Source
@@ -172,6 +173,7 @@ def check_everywhere(
         jobs, wrong = expand(spec, environment, values, None, allowance)
         left -= max(1, len(jobs))
         problems = [*check_environment(spec, environment), *wrong]
+        problems += beyond_limits(environment, jobs, problems)
         if contracts is not None:
             in_notebooks += contracts.check(spec, environment, jobs)
         # What is wrong in one place is said once, though it may be wrong in several environments.

@@ -6,7 +6,7 @@ Limits: Project.Execute, projectId 50, notebookId, cellId and sparkConnectorId 2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsjobs.diagnostics import Diagnostic, did_you_mean, in_order
@@ -53,10 +53,12 @@ def problems(request: Request) -> Iterator[Problem]:
         yield Problem("DSJ106", ("outputs",), "an output has no name")
 
 
-def check(jobs: Sequence[Job], *, has_store: bool) -> list[Diagnostic]:
-    """The diagnostics of these jobs, in order: what the service could not take, and what surely is not meant."""
-    found = [_diagnostic(job, problem, "error") for job in jobs for problem in problems(job.request)]
-    found += [_diagnostic(job, problem, "warning") for job in jobs for problem in _doubts(job.request)]
+def check(jobs: Sequence[Job], *, has_store: bool, said: Collection[str] = ()) -> list[Diagnostic]:
+    """The diagnostics of these jobs, in order: what the service could not take, and what surely is not meant. A key that still is
+    a template is not looked at. `said`: the keys whose limits others have looked at."""
+    refused = [(job, problem) for job in jobs for problem in _known(job, problems) if problem.field[0] not in said]
+    found = [_diagnostic(job, problem, "error") for job, problem in refused]
+    found += [_diagnostic(job, problem, "warning") for job in jobs for problem in _known(job, _doubts)]
     if not has_store:
         found += _outputs_that_never_come(jobs)
     return in_order(found)
@@ -75,6 +77,13 @@ def echoes(request: Request, metadata: Mapping[str, object]) -> str | None:
         if isinstance(told, str) and told and not same_target(asked or "", told):
             return f"{field} '{told}', not '{asked}'" if asked else f"{field} '{told}', which was not asked for"
     return None
+
+
+def _known(job: Job, find: Callable[[Request], Iterator[Problem]]) -> Iterator[Problem]:
+    for problem in find(job.request):
+        value = getattr(job.request, problem.field[0], None)
+        if not (isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))):
+            yield problem
 
 
 def _too_long(request: Request) -> Iterator[Problem]:

@@ -156,7 +156,7 @@ def test_datasphere_when_two_folders_have_the_notebook_then_nothing_is_said():
 @pytest.mark.parametrize(
     ("store", "code"),
     [
-        ("", []),
+        ("", ["DSJ404"]),
         (", settings: {output_store: 's3://b/p'}", ["DSJ408"]),
     ],
 )
