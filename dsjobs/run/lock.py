@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -95,7 +96,8 @@ def acquire(
     ticks: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Lock:
-    """Take the lock that `path` stands for; `what` is what it guards, in words. Waits up to `timeout` seconds, and a moment.
+    """Take the lock that `path` stands for; `what` is what it guards, in words. Waits up to `timeout` seconds, and
+    in any case a moment, to know who holds it from who only looks.
 
     Raises GuardError, with the holder's name, where somebody else has it; UsageError where there can be no lock.
     """
@@ -174,6 +176,7 @@ def _take(descriptor: int, *, is_shared: bool = False) -> bool:
 def _holder(descriptor: int) -> Holder | None:
     try:
         data: Mapping[str, Any] = json.loads(os.pread(descriptor, 4096, 0))
+        datetime.fromisoformat(data["since"])
         return Holder(str(data["host"]), int(data["pid"]), str(data["since"]), str(data["run_id"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None  # it is being written

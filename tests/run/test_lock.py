@@ -189,6 +189,16 @@ def together(processes: list[subprocess.Popen], line: str) -> list[str]:
     return [process.stdout.readline().decode().strip() for process in processes]
 
 
+@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b'{"host": "%b", "pid": 1, "since": "noon", "run_id": "r"}'])
+def test_lock_when_what_stands_in_it_is_no_holder_then_nobody_is_named(tmp_path, text):
+    path = tmp_path / "lock"
+    path.write_bytes(text.replace(b"%b", socket.gethostname().encode()))
+    assert held_by(path) is None
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert held_by(path) == UNKNOWN
+
+
 def test_release_when_another_takes_it_then_the_old_name_is_gone(tmp_path):
     acquire(tmp_path / "lock", ME, "the thing").release()
     assert (tmp_path / "lock").read_bytes() == b""
