@@ -16,7 +16,8 @@ value that is not so is said, and is no failure."""
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A declared variable. `schema` is a JSON Schema that its final value must satisfy."""
+    """A declared variable. `schema` is a JSON Schema that its final value must satisfy. One that is not `is_understood` has a
+    mistake, which has been reported: nobody misses its value."""
 
     name: str
     schema: Mapping[str, Any]
@@ -24,6 +25,7 @@ class Variable:
     default: Any
     description: str
     position: Position
+    is_understood: bool = True
 
 
 @dataclass(frozen=True, slots=True)
