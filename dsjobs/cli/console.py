@@ -62,7 +62,7 @@ class Console:
         """The answer as one JSON document, on one line without `indent`."""
         # In the text, a mask would not keep to the borders of JSON's words.
         data = KNOWN.mask_json(data)
-        text = json.dumps(data, ensure_ascii=False, indent=indent)
+        text = json.dumps(data, ensure_ascii=False, indent=indent, allow_nan=False)
         # What the stream cannot show must become an escape of JSON's, not one of Python's.
         self._write(text if _can_encode(text, sys.stdout) else json.dumps(data, indent=indent), sys.stdout)
 

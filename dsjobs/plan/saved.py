@@ -173,8 +173,9 @@ def plain(value: Any) -> Any:
 
 def digest(body: Mapping[str, Any]) -> str:
     """`sha256:…` of a JSON document, whatever the order of its keys."""
-    return "sha256:" + hashlib.sha256(_encode(body).encode()).hexdigest()
+    # As in a journal: half of a surrogate pair, e.g. in a file's name, is no UTF-8.
+    return "sha256:" + hashlib.sha256(_encode(body).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 # `json.dumps` makes an encoder at each call, and each job has digests of its own.
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode

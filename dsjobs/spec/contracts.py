@@ -13,6 +13,7 @@ from dsjobs.diagnostics import did_you_mean
 from dsjobs.spec.automaton import UnsupportedError
 from dsjobs.spec.patterns import TooMuchError, errors_of, finder, is_quick, validator_class
 from dsjobs.spec.precheck import Check, compile_check
+from dsjobs.spec.values import FINITE, not_json
 
 KEYWORDS = frozenset(
     (
@@ -50,7 +51,12 @@ class SchemaProblem:
 
 def schema_problem(schema: Mapping[str, Any]) -> SchemaProblem | None:
     """The first reason why `schema` is not a usable JSON Schema; None when it is one."""
-    return None if _is_simple(schema) else _problem(json.dumps(schema))
+    return None if _is_simple(schema) else _infinite(schema) or _problem(json.dumps(schema))
+
+
+def _infinite(schema: Mapping[str, Any]) -> SchemaProblem | None:
+    found = not_json(schema)
+    return None if found is None else SchemaProblem(found[0], found[1], FINITE)
 
 
 @lru_cache(maxsize=1024)
@@ -80,7 +86,7 @@ _TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and _is_json(value)
 
 
 def _is_size(value: Any) -> bool:
@@ -95,7 +101,11 @@ def _is_pattern(value: Any) -> bool:
 
 
 def _is_scalars(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str | int | float) for item in value)
+    return isinstance(value, list) and all(isinstance(item, str | int | float) for item in value) and _is_json(value)
+
+
+def _is_json(value: Any) -> bool:
+    return not_json(value) is None
 
 
 # Keywords that are seen to be right at a glance. jsonschema takes a tenth of a second to load, in the executor's loop as
@@ -106,7 +116,7 @@ _SIMPLE: dict[str, Callable[[Any], bool]] = {
     "pattern": _is_pattern,
     "title": lambda value: isinstance(value, str),
     "description": lambda value: isinstance(value, str),
-    "default": lambda value: True,
+    "default": _is_json,
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
     **dict.fromkeys(("minLength", "maxLength", "minItems"), _is_size),
 }

@@ -6,14 +6,16 @@ Only what needs no environment and no value is checked here; `references.py` che
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
-from dsjobs.marks import MarkedList, MarkedMap, Position
+from dsjobs.marks import MarkedList, MarkedMap, Position, position_at
 from dsjobs.model import Environment, JobFields, SecretSource, Spec, Variable
 from dsjobs.spec.contracts import KEYWORDS, schema_problem
 from dsjobs.spec.fields import FieldsReader, schema_diagnostic
 from dsjobs.spec.schema import Checked
+from dsjobs.spec.values import FINITE, not_json
 from dsjobs.spec.variables import wrong_value
 
 _SETTINGS: Mapping[str, frozenset[str]] = {
@@ -95,7 +97,8 @@ def _variables(data: MarkedMap, problems: list[Diagnostic]) -> Iterator[tuple[st
         if isinstance(value, MarkedMap):
             yield name, _described_variable(name, value, position, problems)
         else:
-            yield name, Variable(name, {"type": _type_of(value)}, True, value, "", position, position)
+            variable = Variable(name, {"type": _type_of(value)}, True, value, "", position, position)
+            yield name, _with_default(variable, position, problems)
 
 
 def _secrets(data: MarkedMap) -> Iterator[tuple[str, SecretSource]]:
@@ -105,18 +108,25 @@ def _secrets(data: MarkedMap) -> Iterator[tuple[str, SecretSource]]:
 
 def _described_variable(name: str, written: MarkedMap, position: Position, problems: list[Diagnostic]) -> Variable:
     schema = {key: part for key, part in written.items() if key not in {"default", "description"}}
-    problem = schema_problem(written)
+    problem = schema_problem({key: part for key, part in written.items() if key != "default"})
     if problem is not None:
         problems.append(schema_diagnostic(problem, written, f"variable '{name}'", _default_hint(written)))
         schema = {}
     description = written.get("description", "")
     place = written.value_position("default") if "default" in written else None
-    default = written.get("default")
-    variable = Variable(name, schema, place is not None, default, str(description), position, place)
-    if place is not None:
-        problem_of_default = wrong_value(variable, default, place)
-        problems += [problem_of_default] if problem_of_default else []
-    return variable
+    variable = Variable(name, schema, place is not None, written.get("default"), str(description), position, place)
+    return _with_default(variable, place, problems) if place is not None else variable
+
+
+def _with_default(variable: Variable, position: Position, problems: list[Diagnostic]) -> Variable:
+    """A variable whose default was written at `position`, without it where JSON does not have such a value."""
+    problem = wrong_value(variable, variable.default, position)
+    if problem is None:
+        return variable
+    problems.append(problem)
+    if not_json(variable.default) is None:
+        return variable
+    return replace(variable, has_default=False, default=None, is_understood=False)
 
 
 def _default_hint(written: MarkedMap) -> str | None:
@@ -144,7 +154,7 @@ def _environment(
 ) -> Environment:
     values = written.get("variables", _nothing(written))
     reader.problems += _wrong_variables(values, variables, data)
-    reader.problems += _foreign_settings(written)
+    reader.problems += [*_foreign_settings(written), *_infinite_settings(name, written)]
     return Environment(
         name=name,
         backend=written.get("backend", "local"),
@@ -183,6 +193,15 @@ def _foreign_settings(written: MarkedMap) -> Iterator[Diagnostic]:
             message = f"the backend '{backend}' has no setting '{setting}'"
             hint = did_you_mean(setting, _SETTINGS[backend]) or "remove it"
             yield Diagnostic("DSJ104", message, settings.key_position(setting), hint)
+
+
+def _infinite_settings(environment: str, written: MarkedMap) -> Iterator[Diagnostic]:
+    """What the schema cannot say: for JSON, there are no such numbers."""
+    for setting, value in written.get("settings", {}).items():
+        found = not_json(value)
+        if found is not None:
+            message = f"'settings.{setting}' of environment '{environment}': {found[1]}"
+            yield Diagnostic("DSJ106", message, position_at(written["settings"], (setting, *found[0])), FINITE)
 
 
 def _default_environment(

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from dsjobs.marks import MarkedList, MarkedMap, Position
 from dsjobs.model import Cell, Environment, Spec, VariableValue
 from dsjobs.spec.combinations import identity
-from dsjobs.spec.contracts import violations
 from dsjobs.spec.layers import Layers, layers_of
 from dsjobs.spec.origins import Layer, layers_of_key
 from dsjobs.spec.secret_inputs import secret_name
 from dsjobs.spec.templates import Reference, understood
-from dsjobs.spec.variables import ENVIRON_PREFIX, typed
+from dsjobs.spec.values import not_json
+from dsjobs.spec.variables import ENVIRON_PREFIX, flaw, given_value
 
 Known = Literal["at load", "at submit", "by cell"]
 """When the value of a name is known; by cell: there is one for each cell of the matrix."""
@@ -63,13 +63,14 @@ def _weakest_first(given: Given, name: str) -> Iterator[Layer]:
         yield Layer(f"environment '{given.environment.name}'", written[name], written.value_position(name))
     for data in given.files:
         if name in data:
-            yield Layer("--var-file", data[name], data.value_position(name))
+            value, problem = data[name], flaw(data[name], variable.schema)
+            shown = value if not_json(value) is None else str(value)
+            yield Layer("--var-file", shown, data.value_position(name), "refused" if problem else "used", problem)
     key = ENVIRON_PREFIX + name
     outside = [("process environment", key, given.environ[key])] if key in given.environ else []
     outside += [("command line", "--var", text) for flag, text in given.flags if flag == name]
     for layer, place, text in outside:
-        value, problem = typed(text, variable.schema)
-        problem = problem or next((message for _, message in violations(variable.schema, value)), None)
+        value, problem = given_value(text, variable.schema)
         yield Layer(layer, text if problem else value, place, "refused" if problem else "used", problem)
 
 

@@ -1,4 +1,5 @@
-"""The one rule by which values become text: what a notebook gets as an environment variable.
+"""The one rule by which values become text: what a notebook gets as an environment variable; and what is no value, because JSON
+does not have it.
 
 The service does not document how it writes numbers (Project.Execute, inputVariables), so dsjobs sends text only.
 """
@@ -7,20 +8,49 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
+
+FINITE = "write a finite number; what is meant as text is quoted"
+"""What to do about a number that JSON does not have."""
+
+
+def not_json(value: Any) -> tuple[tuple[str | int, ...], str] | None:
+    """The path to the first part of a value that JSON does not have, and what is wrong with it; None where there is none.
+
+    Plans, journals and manifests are JSON (RFC 8259): its numbers are finite, and its texts are Unicode.
+    """
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ((), f"{value} is not a number in JSON")
+    if isinstance(value, str):
+        return ((), "a text has half of a surrogate pair") if is_halved(value) else None
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        found = not_json(item)
+        if found is not None:
+            return (key, *found[0]), found[1]
+    return None
+
+
+def is_halved(text: str) -> bool:
+    """Whether a text has half of a surrogate pair: it is no Unicode, but may be what bytes that are not UTF-8 became."""
+    return not text.isascii() and _HALF.search(text) is not None
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def encode(value: Any) -> str:
     """Text of a value: strings as they are, `true`/`false`, integers without a point, floats in the shortest form that
     reads back, lists and mappings as compact JSON.
 
-    Raises ValueError for null, NaN, infinities, NUL characters and anything that is not JSON.
+    Raises ValueError for null, NaN, infinities, NUL characters, halves of surrogate pairs and anything that is not JSON.
     """
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("a text with a NUL character cannot be an environment variable")
-        return value
+        return _whole(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -32,6 +62,12 @@ def encode(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         return _compact(value)
     raise ValueError(f"a value of type {type(value).__name__} cannot be sent")
+
+
+def _whole(text: str) -> str:
+    if is_halved(text):
+        raise ValueError("a text with half of a surrogate pair cannot be sent")
+    return text
 
 
 def _integer(value: int) -> str:
@@ -52,7 +88,7 @@ def _float(value: float) -> str:
 
 def _compact(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
         is_float = "float" in str(error)
         raise ValueError(
@@ -60,3 +96,4 @@ def _compact(value: Any) -> str:
         ) from None
     except TypeError as error:
         raise ValueError(f"this value is not JSON: {error}") from None
+    return _whole(text)

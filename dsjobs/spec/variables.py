@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
-from dsjobs.marks import MarkedMap, Position, Source
+from dsjobs.marks import MarkedMap, Position, Source, position_at
 from dsjobs.model import Environment, Spec, Variable, VariableValue
 from dsjobs.spec import source
 from dsjobs.spec.contracts import violations
+from dsjobs.spec.values import FINITE, is_halved, not_json
 
 ENVIRON_PREFIX = "DSJOBS_VAR_"
 FLAG = "--var"
@@ -66,7 +67,7 @@ def _from_file(spec: Spec, environment: Environment) -> dict[str, VariableValue]
     written = environment.variables
     if isinstance(written, MarkedMap):
         for name, (value, position) in zip(written, written.positioned(), strict=True):
-            if name in spec.variables:
+            if name in spec.variables and not_json(value) is None:
                 values[name] = VariableValue(value, str(position))
     return values
 
@@ -81,9 +82,12 @@ def _set_from_file(spec: Spec, data: MarkedMap, values: dict[str, VariableValue]
             continue
         variable = spec.variables[name]
         problem = wrong_value(variable, value, position)
-        if problem is not None:
-            yield problem
-        values[name] = VariableValue(value, f"{FILE_FLAG} {position}")
+        layer = f"{FILE_FLAG} {position}"
+        if problem is None:
+            values[name] = VariableValue(value, layer)
+            continue
+        yield problem
+        values.setdefault(name, VariableValue(None, layer))
 
 
 def _keep(spec: Spec, kept: Mapping[str, VariableValue], values: dict[str, VariableValue]) -> Iterator[Diagnostic]:
@@ -106,6 +110,12 @@ def _keep(spec: Spec, kept: Mapping[str, VariableValue], values: dict[str, Varia
 
 def wrong_value(variable: Variable, value: Any, position: Position) -> Diagnostic | None:
     """The first reason why a variable cannot have `value`, which was written at `position`."""
+    found = not_json(value)
+    if found is not None:
+        path, message = found
+        return Diagnostic(
+            "DSJ207", f"variable '{variable.name}': {message}", position_at(value, path) or position, FINITE
+        )
     for where, message in violations(variable.schema, value):
         place = "" if where == "$" else f" at {where}"
         message = f"variable '{variable.name}'{place}: {message}"
@@ -138,10 +148,7 @@ def _from_environ(spec: Spec, environ: Mapping[str, str], problems: list[Diagnos
 def _set(
     variable: Variable, text: str, layer: str, values: dict[str, VariableValue], problems: list[Diagnostic]
 ) -> None:
-    value, problem = typed(text, variable.schema)
-    problem = problem or next(
-        (_sentence(where, message) for where, message in violations(variable.schema, value)), None
-    )
+    value, problem = given_value(text, variable.schema)
     if problem is None:
         values[variable.name] = VariableValue(value, layer)
         return
@@ -151,12 +158,29 @@ def _set(
     values.setdefault(variable.name, VariableValue(None, layer))
 
 
+def given_value(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """A text from outside as the value of a variable with this schema; with why it cannot be that, or None."""
+    value, problem = typed(text, schema)
+    return value, problem or flaw(value, schema)
+
+
+def flaw(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """The first reason why a variable with this schema cannot have `value`, in words."""
+    found = not_json(value)
+    if found is not None:
+        path, message = found
+        return _sentence("$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path), message)
+    return next((_sentence(where, message) for where, message in violations(schema, value)), None)
+
+
 def _sentence(where: str, message: str) -> str:
     return message if where == "$" else f"at {where}: {message}"
 
 
 def typed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
     """A text from outside as a value: itself where the schema says string, else what YAML reads; with a problem or None."""
+    if is_halved(text):
+        return None, "it is not UTF-8 text"
     if schema.get("type") == "string":
         return text, None
     document = source.parse(Source("value", text))
@@ -173,5 +197,5 @@ def _missing(spec: Spec, values: Mapping[str, VariableValue], problems: list[Dia
             f"give it: --var {name}=VALUE, {ENVIRON_PREFIX}{name}, or a default",
         )
         for name, variable in spec.variables.items()
-        if name not in values
+        if name not in values and variable.is_understood
     ]

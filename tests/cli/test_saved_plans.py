@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,6 +197,13 @@ def test_saved_plan_when_the_job_file_uses_git_then_the_commit_counts():
     assert refusal("plain.json") is None
 
 
+def test_saved_plan_when_the_name_of_the_job_file_is_not_utf_8_then_it_is_kept():
+    name = os.fsdecode(b"jobs-\xff.yaml")
+    Path("jobs.yaml").rename(name)
+    assert plan(name)["job_file"]["path"] == name
+    assert refusal() is None
+
+
 @pytest.mark.parametrize("place", range(0, 100, 9))
 def test_saved_plan_when_it_is_cut_off_then_says_that_it_is_damaged(place, capsys):
     plan()
@@ -211,6 +219,8 @@ def test_saved_plan_when_it_is_cut_off_then_says_that_it_is_damaged(place, capsy
         ('"max_parallel": 4', '"max_parallel": 0', r"plan.json:19:19: this is not a plan of version 1: $.max_parallel: 0"),
         ('"max_parallel": 4', '"max_parallel": 5', "plan.json: this plan was changed after dsjobs wrote it"),
         ('"ALPHA": "0.1"', '"ALPHA": "0.2"', "plan.json: this plan was changed after dsjobs wrote it"),
+        ('"value": 0.1', '"value": 1e999', "plan.json: this plan was changed after dsjobs wrote it"),
+        ('"value": 0.1', '"value": NaN', "plan.json: this plan was changed after dsjobs wrote it"),
         ('"action": "run"', '"action": "walk"', "'walk' is not one of"),
         ('"name": "small"', '"nam": "small"', "this is not a plan of version 1"),
         ('"schema_version": 1', '"schema_version": "1"', "$.schema_version: 1 was expected"),

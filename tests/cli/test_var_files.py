@@ -58,6 +58,8 @@ def test_var_file_when_several_layers_set_a_variable_then_stands_between_the_job
          "  mode: fats\n        ^\n  hint: did you mean 'fast'?\n"),
         ("mode: fast\nalpha: -1\n", 'vars.yaml:2:8: error: variable \'alpha\': -1 is less than the minimum 0 [DSJ207]\n'
          "  alpha: -1\n         ^\n"),
+        ("mode: fast\nalpha: .inf\n", "vars.yaml:2:8: error: variable 'alpha': inf is not a number in JSON [DSJ207]\n"
+         "  alpha: .inf\n         ^\n  hint: write a finite number; what is meant as text is quoted\n"),
         ("- mode: fast\n", "vars.yaml:1:1: error: this is not a mapping of variables [DSJ101]\n  - mode: fast\n  ^\n"
          "  hint: a file of variables is a mapping: `region: eu`\n"),
         ("mode: fast\nmode: full\n", "vars.yaml:2:1: error: the key 'mode' stands twice in this mapping [DSJ004]\n"

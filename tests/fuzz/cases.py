@@ -30,14 +30,20 @@ class Case:
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
+SAVED = ("-o", "json", "--out", "made.json")
+"""The arguments of `plan` that print it and save it."""
+
+
 def case(number: int) -> Case:
     """The case of this number, always the same."""
     chance = random.Random(number)
-    kind = chance.choice(("bytes", "lines", "tokens", "structure", "schema", "schema", "schema", "hostile"))
+    kind = chance.choice(
+        ("bytes", "lines", "tokens", "structure", "schema", "schema", "schema", "hostile", "values", "values")
+    )
     content = _MADE[kind](chance)
     arguments, environ, more = _outside(chance)
     # A large plan as JSON takes longer than it takes to make it.
-    arguments = arguments if kind == "hostile" else ("-o", "json", *arguments)
+    arguments = arguments if kind == "hostile" else (*SAVED, *arguments)
     return Case(number, kind, {"jobs.yaml": content, **more}, arguments, environ)
 
 
@@ -176,7 +182,45 @@ def _schema(chance: random.Random) -> bytes:
     return yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=chance.choice((20, 10**6))).encode()
 
 
+def _values(chance: random.Random) -> bytes:
+    """A job file that can be planned, but for some of the values that may be anything."""
+
+    def value(usual: object) -> object:
+        return usual if chance.random() < 0.94 else chance.choice(_ANYTHING)
+
+    contract = {key: value(usual) for key, usual in (("minimum", 0), ("maximum", 9), ("enum", [1, 2]), ("default", 1))}
+    inputs = {"A": "{{ vars.v }}", "B": "{{ vars.list }} {{ run.id }}", "C": value("text")}
+    first = {"name": "first", "notebook": "a.ipynb", "outputs": {"x": contract}, "inputs": inputs}
+    cells = {"name": "cells", "notebook": "a.ipynb", "needs": ["first"], "matrix": {"seed": [1, value(2)]}}
+    document = {
+        "version": 1,
+        "variables": {
+            "v": value(1),
+            "list": {"default": [1, value(2)]},
+            "alpha": {"type": "number", "default": value(0.5), "maximum": value(1e9)},
+            "region": {"type": "string", "default": "eu"},
+        },
+        "environments": {
+            "local": {"backend": "local", "variables": {"v": value(3)}},
+            "prod": {
+                "backend": "datasphere",
+                "projects": {"main": "bt1abcdefghijklmnopq"},
+                "settings": {"rate_limit": value(20), "poll_interval": value(1), "output_store": "s3://bucket/runs"},
+                "defaults": {"project": "main"},
+            },
+        },
+        "jobs": [first, {**cells, "inputs": {"SEED": "{{ matrix.seed }}", "X": "{{ needs.first.outputs.x }}"}}],
+    }
+    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode()
+
+
+_ANYTHING = (
+    float("inf"), float("nan"), [1, -float("inf")], {"a": [float("nan")]}, 1e308, -0.0, 10**399, "", "é", "x" * 900, [], {},
+    True, "{{ '\\ud800' }}", "{{ 1e308 * 10 }}",
+)  # fmt: skip
+
 _MADE = {
+    "values": _values,
     "bytes": _bytes,
     "lines": _lines,
     "tokens": _tokens,
@@ -202,6 +246,10 @@ _VALUES = (
     "[" * 200,
     "\x00"[:0],
     "é",
+    "\udcff",
+    ".inf",
+    "[1, {a: .nan}]",
+    "-1e999",
     "- a\n- b",
 )
 _SELECTORS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import random
 import re
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ WRONG: tuple[Any, ...] = (
     10**30,
     -0.0,
     1e308,
+    float("inf"),
+    float("nan"),
     "",
     " ",
     "\n",
@@ -126,10 +129,12 @@ class Documents:
 
     def number(self, schema: Schema, depth: int) -> float | int:
         low, high = schema.get("minimum", -2), schema.get("maximum", 10**9)
-        return self.chance.choice((low, low + 1, low - 1, high, high + 1, 1, 2.5, 0, 1e-9))
+        finite = (low, low + 1, low - 1, high, high + 1, 1, 2.5, 0, 1e-9)
+        return self.chance.choice(finite if self.chance.random() > self.wildness else (float("inf"), float("nan")))
 
     def integer(self, schema: Schema, depth: int) -> int:
-        return int(self.number(schema, depth))
+        number = self.number(schema, depth)
+        return int(number) if math.isfinite(number) else 0
 
     def boolean(self, schema: Schema, depth: int) -> bool:
         return self.chance.random() < 0.5

@@ -16,8 +16,9 @@ NAMES = (
     "loop.index item self range"
 ).split()
 CONSTANTS = (
-    "0 1 -1 2 10 1000 1e3 1e308 10**3 '' 'a' 'a b' 'é' none true false [] [1,2,3] ['a','b'] {} {'a':1} (1,2)".split(" ")
-)
+    "0 1 -1 2 10 1000 1e3 1e308 1e308*10 10**3 '' 'a' 'a b' 'é' '\\ud800' none true false [] [1,2,3] ['a','b'] {} {'a':1} "
+    "(1,2)"
+).split(" ")
 OPERATORS = "+ - * / // % ** ~ and or == != < > <= >= in is".split()
 FORBIDDEN = (
     "{% set x = 1 %}",

@@ -1,7 +1,8 @@
 """`python tests/fuzz/run.py --seconds 3600 --seed 7`: job files, templates and variables that nobody has thought of.
 
-Each case is loaded, validated and planned. A traceback, more than two seconds of processor time, or 500 MB more memory is a
-finding: it is made smaller, and kept as a folder with its files and what was seen. The exit code is 1 where there is one.
+Each case is loaded, validated and planned; a plan is saved, and begins a journal. A traceback, what is not JSON, more than two
+seconds of processor time, or 500 MB more memory is a finding: it is made smaller, and kept as a folder with its files and what
+was seen. The exit code is 1 where there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cases import REPOSITORY, Case, case
+from cases import REPOSITORY, SAVED, Case, case
 
 PATIENCE = 60.0
 """Seconds after which a worker that has not answered is taken for dead: it cannot be told to stop while C code runs."""
@@ -120,7 +121,7 @@ def findings(numbers: Iterator[int], worker: Worker, until: Callable[[], bool]) 
 def smaller(found: Finding, worker: Worker, tries: int = 120) -> Finding:
     """A smaller case with the same finding, as far as so many tries lead."""
     if found.case.arguments or found.case.environ:
-        plain = found.case.arguments[:2] if found.case.arguments[:1] == ("-o",) else ()
+        plain = SAVED if found.case.arguments[: len(SAVED)] == SAVED else ()
         found = _kept(replace(found.case, arguments=plain, environ={}), found, worker) or found
     size = 2
     while tries > 0:

@@ -1,7 +1,7 @@
 """Runs cases of the fuzzer, in a process of its own: a case a line comes in, what became of it goes out.
 
-A traceback, more than two seconds of processor time for one command, or more than 500 MB on top of what the process had, is a
-finding.
+A traceback, a plan or a journal that is not JSON, more than two seconds of processor time for one command, or more than 500 MB on
+top of what the process had, is a finding.
 """
 
 from __future__ import annotations
@@ -28,15 +28,26 @@ import jsonschema_rs
 from dsjobs import schemas
 from dsjobs.cli import cli
 from dsjobs.errors import DsjobsError
+from dsjobs.plan.saved import from_json
+from dsjobs.run import journal, records
+from dsjobs.run.journal import Journal
+from dsjobs.run.manifest import fold
 
 MOST_SECONDS = 2.0
 MOST_BYTES = 500 * 2**20
 CODES = frozenset({0, 2, 3, 4, 6})
 
 
+SAVED = "made.json"
+"""Where a plan is saved that is printed as JSON."""
+
 # So that some plans are made, notebooks that are named are there: without its notebook a job cannot run.
 PROJECTS = ("notebooks", "analytics", "main", "models")
-NOTEBOOK = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}'
+EMPTY: dict[str, Any] = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}
+# Nobody can tell what it reads and what it gives.
+ANY = "import os, dsjobs\nglobals().update(os.environ)\ndsjobs.publish(**globals())"
+CELL = {"cell_type": "code", "id": "any", "metadata": {}, "outputs": [], "execution_count": None, "source": ANY}
+NOTEBOOKS = (json.dumps(EMPTY), json.dumps({**EMPTY, "cells": [CELL]}))
 
 # What takes time to import is imported before anything is measured; what `dsjobs` itself keeps from being imported, not at all.
 WARMING = (
@@ -87,7 +98,7 @@ class Tried:
         for name, content in files.items():
             (self.folder / name).write_bytes(base64.b64decode(content))
             for notebook in set(re.findall(rb"[\w-]{1,50}\.ipynb", base64.b64decode(content))[:50]):
-                (self.folder / notebook.decode()).write_text(NOTEBOOK)
+                (self.folder / notebook.decode()).write_text(NOTEBOOKS[len(notebook) % 2])
         for project in PROJECTS:
             (self.folder / project).symlink_to(self.folder)
 
@@ -117,11 +128,33 @@ class Tried:
         return code, None
 
     def wrong_plan(self, text: str) -> tuple[str, str] | None:
+        """What is wrong with a plan that was printed and saved, and with the journal that it begins."""
         try:
-            errors = list(self.plans.iter_errors(json.loads(text)))
+            printed = json.loads(text, parse_constant=_refuse)
+            saved = json.loads((self.folder / SAVED).read_bytes(), parse_constant=_refuse)
+            errors = [*self.plans.iter_errors(printed), *self.plans.iter_errors(saved)]
         except ValueError as error:
             return "plan", f"the plan is not JSON: {error}"
-        return ("plan", str(errors[0])) if errors else None
+        return ("plan", str(errors[0])) if errors else self.wrong_journal(printed)
+
+    def wrong_journal(self, plan: dict[str, Any]) -> tuple[str, str] | None:
+        header = {"run_id": "run-1", "tool_version": "0", "host": "here", "pid": 1, "git": None}
+        path = self.folder / "journal.jsonl"
+        try:
+            made = from_json(plan, plan["jobs"])
+            written = [records.run_started(0.0, header, made, plan["digest"]), *records.jobs_planned(made)]
+            with Journal(path) as log:
+                log.append(written)
+            for line in path.read_bytes().splitlines():
+                json.loads(line, parse_constant=_refuse)
+            fold(journal.read(path))
+        except (ValueError, DsjobsError):
+            return "journal", traceback.format_exc()
+        return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 _stopped_at: list[str] = []
@@ -152,7 +185,7 @@ def main(source: TextIO, answers: TextIO) -> None:
     tried = Tried(folder)
     for content in WARMING:
         files = {"jobs.yaml": base64.b64encode(content).decode()}
-        tried.case({"files": files, "arguments": ["-o", "json"], "environ": {}})
+        tried.case({"files": files, "arguments": ["-o", "json", "--out", SAVED], "environ": {}})
     _limit_memory()
     for line in source:
         answers.write(json.dumps(tried.case(json.loads(line))) + "\n")

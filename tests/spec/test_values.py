@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsjobs.spec.values import encode
+from dsjobs.spec.values import encode, not_json
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,9 @@ def test_value_when_encoded_is_its_text(value: Any, text: str) -> None:
         ([math.nan], "NaN and infinities"),
         ({"a": [math.inf]}, "NaN and infinities"),
         ("a\0b", "NUL character"),
+        ("a\ud800", "half of a surrogate pair"),
+        (["\U0001f600", {"a": "\udfff"}], "half of a surrogate pair"),
+        ({"\udcff": 1}, "half of a surrogate pair"),
         (b"bytes", "type bytes cannot be sent"),
         ({"a": {1, 2}}, "not JSON"),
         (object(), "type object cannot be sent"),
@@ -59,6 +62,21 @@ def test_value_when_encoded_is_its_text(value: Any, text: str) -> None:
 def test_value_when_it_has_no_text_is_refused(value: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (math.nan, ()),
+        ("\udcff", ()),
+        ([1, -math.inf], (1,)),
+        ({"a": [{}, {"b": math.inf}], "c": math.nan}, ("a", 1, "b")),
+        (["é\U0001f600", 10**400, 1e308, True, None, {"a": "1e999"}], None),
+    ],
+)
+def test_value_when_json_does_not_have_a_part_of_it_says_where(value: Any, path: Any) -> None:
+    found = not_json(value)
+    assert (found[0] if found else None) == path
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
