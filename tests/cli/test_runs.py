@@ -33,8 +33,8 @@ def test_runs_when_there_are_some_then_the_newest_comes_first(project):
     ended = run("runs", cwd=project)
     assert (ended.code, ended.err) == (0, "")
     first, second = ended.out.splitlines()
-    assert re.fullmatch(rf"  {RUN}  ✗ failed     other  \d+[sm] ago  \S+s  1 failed, 1 succeeded", first)
-    assert re.fullmatch(rf"  {RUN}  ✓ succeeded  local  \d+[sm] ago  \S+s  1 succeeded", second)
+    assert re.fullmatch(rf"  {RUN}  ✗ failed     other  \d+[sm] ago +\S+s  1 failed, 1 succeeded", first)
+    assert re.fullmatch(rf"  {RUN}  ✓ succeeded  local  \d+[sm] ago +\S+s  1 succeeded", second)
 
 
 def test_runs_when_json_is_asked_for_then_says_the_same_as_the_manifests(project):
