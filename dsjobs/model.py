@@ -17,8 +17,8 @@ value that is not so is said, and is no failure."""
 @dataclass(frozen=True, slots=True)
 class Variable:
     """A declared variable. `schema` is a JSON Schema that its final value must satisfy. `position`: of the declaration;
-    `default_position`: of the default, where there is one. One that is not `is_understood` has a mistake, which has been reported:
-    nobody misses its value."""
+    `default_position`: of the default, where there is one. One that is not `is_understood` has a mistake, which has been
+    reported: nobody misses its value."""
 
     name: str
     schema: Mapping[str, Any]
