@@ -26,7 +26,7 @@ def main() -> None:
     print(machine.words(), flush=True)
     tables = []
     with tempfile.TemporaryDirectory(prefix="dsjobs-benchmarks-", dir=arguments.folder) as folder:
-        settings = Settings(Path(folder), arguments.quick, arguments.huge)
+        settings = Settings(Path(folder), arguments.quick, arguments.huge, tuple(arguments.peer or ()))
         for name in arguments.only or BENCHMARKS:
             for table in BENCHMARKS[name](settings):
                 print("\n" + text(table), flush=True)
@@ -41,6 +41,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=[*BENCHMARKS], help="run this one only; repeatable")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and one round: shows that everything runs")
     parser.add_argument("--huge", action="store_true", help="load: 100,000 jobs as well (minutes, 2 GiB)")
+    parser.add_argument(
+        "--peer", action="append", help="notebooks: beside peers whose names begin like this; repeatable"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="keep the figures there")
     parser.add_argument(
         "--folder", type=Path, default=Path("/var/tmp"), help="on the disk whose sync is measured; default %(default)s"

@@ -40,6 +40,7 @@ TARGETS = {"trivial, in a row": (8, 12), "trivial, two at a time": (None, 12), "
 PIPELINE = "pipeline"
 
 Measure = Callable[[], Sample]
+Tool = Callable[[int], Sample]
 
 
 def tables(settings: Settings) -> Iterator[Table]:
@@ -62,7 +63,7 @@ def _further(settings: Settings, count: int, rounds: int) -> Iterator[Table]:
     for number, (case, (source, parallel, is_chain)) in enumerate(cases.items()):
         folder = _folder(settings.folder / f"notebooks-{number}", source, count)
         taken = {}
-        tools = _tools(folder, source, parallel, is_chain=is_chain)
+        tools = _wanted(_tools(folder, source, parallel, is_chain=is_chain), settings)
         measures = {(name, size): partial(tool, size) for name, tool in tools.items() for size in (1, count)}
         whole = in_turn({f"{name}\t{size}": measure for (name, size), measure in measures.items()}, rounds)
         for name in tools:
@@ -74,7 +75,7 @@ def _further(settings: Settings, count: int, rounds: int) -> Iterator[Table]:
 def _whole(settings: Settings, rounds: int) -> Table:
     """One notebook, from the start of the command to its end; and the example."""
     folder = _folder(settings.folder / "notebooks-whole", TRIVIAL, 1)
-    tools = _tools(folder, TRIVIAL, 1, is_chain=False)
+    tools = _wanted(_tools(folder, TRIVIAL, 1, is_chain=False), settings)
     taken = in_turn({name: partial(tool, 1) for name, tool in tools.items()}, rounds)
     table = _table("Notebooks: a whole command with one trivial notebook", "whole", taken)
     table.notes.append("target for dsjobs: 1.7 times faster than papermill's command")
@@ -190,7 +191,7 @@ def _folder(folder: Path, source: str, count: int) -> Path:
     return folder
 
 
-def _tools(folder: Path, source: str, parallel: int, *, is_chain: bool) -> dict[str, Callable[[int], Sample]]:
+def _tools(folder: Path, source: str, parallel: int, *, is_chain: bool) -> dict[str, Tool]:
     """Each runs so many notebooks of the folder, as it does that best. What cannot run two at a time is run as commands."""
     python = sys.executable
     python_nbconvert = f"{python} -m nbconvert --execute --to notebook --output-dir out"
@@ -218,6 +219,12 @@ def _tools(folder: Path, source: str, parallel: int, *, is_chain: bool) -> dict[
     for name, setting in kinds.items():
         tools[name] = partial(_dsjobs, folder, setting, parallel, is_chain)
     return tools
+
+
+def _wanted(tools: Mapping[str, Tool], settings: Settings) -> dict[str, Tool]:
+    """dsjobs, and the peers that were asked for."""
+    wanted = ("dsjobs", *settings.peers)
+    return {name: tool for name, tool in tools.items() if not settings.peers or name.startswith(wanted)}
 
 
 def _is_there(name: str) -> bool:
