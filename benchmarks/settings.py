@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Settings:
-    """`folder` is an empty one on a disk, for whatever is written. `quick`: tiny, once. `huge`: 100,000 jobs too. `peers`: how the
-    names of those begin that are measured; all where there is none."""
+    """`folder` is an empty one on a disk, for whatever is written. `quick`: tiny, once. `huge`: 100,000 jobs too. `peers`: how
+    the names of those begin that are measured; all where there is none."""
 
     folder: Path
     quick: bool
