@@ -67,6 +67,7 @@ class BackendError(DsjobsError):
 
 
 class GuardError(DsjobsError):
-    """A guard refused: a lock is held, a saved plan is out of date, an environment is protected."""
+    """A guard refused: a lock is held, jobs of an earlier run are in flight, a saved plan is out of date, an environment is
+    protected."""
 
     exit_code = ExitCode.REFUSED

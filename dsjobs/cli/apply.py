@@ -45,6 +45,7 @@ from dsjobs.model import Plan
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
+@options.new_run
 @options.access
 @options.yes
 @options.state_dir
@@ -68,6 +69,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
+    new_run: bool,
     access: Access,
     yes: bool,
     state_dir: Path | None,
@@ -80,7 +82,8 @@ def command(
     FILE may be a plan that `dsjobs plan --out` saved. It runs as it was shown, and not if what it was made from has changed.
     Ctrl-C or SIGTERM: nothing new starts, and --on-interrupt says what becomes of what is in flight; a second one leaves at once,
     and `dsjobs resume` goes on.
-    Exit code 0 when every job succeeded, 1 when one failed, 3 when the file is invalid, 6 when the plan is out of date.
+    Exit code 0 when every job succeeded, 1 when one failed, 3 when the file is invalid, 6 when the plan is out of date, or when
+    an earlier run of the environment has not ended and a service still has jobs of it.
     """
     if fail_fast and keep_going:
         raise click.UsageError("--fail-fast and --keep-going exclude each other.")
@@ -113,12 +116,12 @@ def command(
     guards.require_consent(console, plan, yes=yes)
     from dsjobs.cli.running import Wishes, start
 
-    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, access)
+    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, access, new_run)
     return start(console, plan, base, git, state=state_dir or base / ".dsjobs", wishes=wishes, sources=sources).code
 
 
 _OF_RUNNING = options.ACCESS | frozenset(
-    "file fail_fast keep_going copy on_interrupt timeout lock_timeout yes state_dir output color quiet".split()
+    "file fail_fast keep_going copy on_interrupt timeout lock_timeout new_run yes state_dir output color quiet".split()
 )
 """Flags that say how a plan runs, and not what is in it."""
 

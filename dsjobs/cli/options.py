@@ -98,6 +98,10 @@ lock_timeout = click.option(
     "--lock-timeout", metavar="TIME", default="0s", callback=duration, envvar="DSJOBS_LOCK_TIMEOUT", show_default=True,
     help="How long to wait for another run of the environment to end.",
 )  # fmt: skip
+new_run = click.option(
+    "--new-run", is_flag=True, envvar="DSJOBS_NEW_RUN",
+    help="Start although an earlier run of the environment has not ended and has jobs in flight.",
+)  # fmt: skip
 timeout = click.option(
     "--timeout", metavar="TIME", callback=duration, envvar="DSJOBS_TIMEOUT",
     help="How long the run may take, e.g. 2h30m; then it is cancelled, with exit code 124.",

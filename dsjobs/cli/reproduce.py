@@ -54,6 +54,7 @@ def _tolerances(ctx: click.Context, parameter: click.Parameter, values: tuple[st
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
+@options.new_run
 @options.access
 @options.yes
 @options.state_dir
@@ -71,6 +72,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
+    new_run: bool,
     access: Access,
     yes: bool,
     state_dir: Path | None,
@@ -94,7 +96,7 @@ def command(
     guards.require_consent(console, intent.plan, yes=yes)
     state = state_dir or (found.folder.path.parents[1] if found.folder else intent.base / store.STATE_FOLDER)
     shown = output if output == "text" else "none"  # for programs the comparison alone is the answer
-    wishes = Wishes(copy, shown, False, on_interrupt, lock_timeout, timeout, access)
+    wishes = Wishes(copy, shown, False, on_interrupt, lock_timeout, timeout, access, new_run)
     ended = start(console, intent.plan, intent.base, intent.git, state=state, wishes=wishes, parent_run=found.id)
     after = ended.manifest
     if ended.code not in (ExitCode.OK, ExitCode.FAILED):

@@ -34,6 +34,7 @@ from dsjobs.spec.variables import is_from_outside
 @options.on_interrupt
 @options.timeout
 @options.lock_timeout
+@options.new_run
 @options.access
 @options.yes
 @options.state_dir
@@ -53,6 +54,7 @@ def command(
     on_interrupt: str | None,
     timeout: float | None,
     lock_timeout: float,
+    new_run: bool,
     access: Access,
     yes: bool,
     state_dir: Path | None,
@@ -99,7 +101,7 @@ def command(
     from dsjobs.cli.running import Wishes, start
 
     git = dict(planned.git) if planned.git is not None else git_state(base)
-    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, access)
+    wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, access, new_run)
     state = state_dir or base / ".dsjobs"
     return start(console, plan, base, git, state=state, wishes=wishes, parent_run=found.id, sources=loaded.sources).code
 

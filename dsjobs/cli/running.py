@@ -27,7 +27,7 @@ from dsjobs.cli.fingerprints import with_fingerprints
 from dsjobs.cli.garbage import no_collections
 from dsjobs.cli.progress import JsonLines, Progress
 from dsjobs.cli.secret_sources import needed_by, provided
-from dsjobs.errors import BackendError, ExitCode, UsageError
+from dsjobs.errors import BackendError, ExitCode, GuardError, InvalidFileError, UsageError
 from dsjobs.files import write_atomically
 from dsjobs.marks import Source
 from dsjobs.model import Plan, Status
@@ -42,6 +42,7 @@ from dsjobs.run.manifest_file import ManifestFile
 from dsjobs.run.pace import Durations
 from dsjobs.run.records import moment
 from dsjobs.run.recovery import Recovered, recover
+from dsjobs.run.runs import ListedRun
 from dsjobs.run.secret_values import SecretValues
 from dsjobs.run.store import RunFolder
 
@@ -50,7 +51,7 @@ from dsjobs.run.store import RunFolder
 class Wishes:
     """What the flags ask of a run. `copy`: where the manifest is kept as well; `fail_fast`: of a new one, an earlier one
     keeps its own; `on_interrupt`: wait, cancel or detach, or None to ask; `lock_timeout` and `timeout` are seconds; `access`:
-    how a service is reached, where that is given."""
+    how a service is reached, where that is given; `new_run`: one is to start beside what an earlier one has in flight."""
 
     copy: Path | None = None
     output: str = "text"
@@ -59,6 +60,7 @@ class Wishes:
     lock_timeout: float = 0.0
     timeout: float | None = None
     access: Access = field(default_factory=Access)
+    new_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def start(
     sources: Sequence[Source] = (),
 ) -> Ended:
     """Run `plan` in a new run folder below `state`; `base` is the job file's folder, `sources` what the plan was made from.
-    Raises GuardError where another run of this environment goes on, and RefusedError where a secret cannot be had."""
+    Raises GuardError where another run of this environment goes on, or has jobs in flight, and RefusedError where a secret cannot
+    be had."""
     secret_values = provided(console, plan, base, needed_by(plan), sources=sources)
     plan = with_fingerprints(plan, base)
     clock = Clock(time.time, time.monotonic)
@@ -93,7 +96,7 @@ def start(
         backend = held.enter_context(_backend(plan, base, wishes))
         store.prepare(state)
         held.enter_context(_environment_lock(state, plan, run_id, started_at, wishes))
-        _tell_of_unfinished(console, state, plan)
+        _look_at_unfinished(console, state, plan, backend, wishes)
         durations = Durations(store.last_durations(state))
         folder = store.create(state, run_id)
         held.enter_context(_run_lock(folder, run_id, started_at, wishes))
@@ -270,10 +273,33 @@ def _backend(plan: Plan, base: Path, wishes: Wishes) -> Iterator[Backend]:
         backend.close()
 
 
-def _tell_of_unfinished(console: Console, state: Path, plan: Plan) -> None:
-    """Say of earlier runs of the same environment that somebody should take them up: what they left running may go on."""
+def _look_at_unfinished(console: Console, state: Path, plan: Plan, backend: Backend, wishes: Wishes) -> None:
+    """Say of earlier runs of the same environment that somebody should take them up. Raises GuardError for one of which jobs may
+    be running all the time: what did not end with its process is not to run a second time beside it.
+
+    Whoever asks has the environment's lock. A run that has not ended is left, or somebody is just about to take it up.
+    """
     for found in runs.unfinished(state, plan.name, plan.environment):
+        # Of another backend than that of today nothing is known.
+        survives = backend.capabilities.survives or (found.run or {})["backend"] != plan.backend
+        if survives and not wishes.new_run:
+            _require_nothing_in_flight(found)
         console.progress(f"run {found.id} has not ended ({found.state}): `dsjobs resume {found.id}` takes it up")
+
+
+def _require_nothing_in_flight(found: ListedRun) -> None:
+    """Raises GuardError where jobs of a run were submitted, or may have been, and have not ended as far as its journal knows."""
+    beside = "--new-run starts another one all the same"
+    try:
+        number = store.load(found.folder)["counts"].get(Status.RUNNING, 0)
+    except InvalidFileError as error:
+        message = f"run {found.id} has not ended ({found.state}), and what it has in flight cannot be known: {error}"
+        raise GuardError(message, hint=beside) from None
+    if number:
+        what = f"{number} of its jobs {'is' if number == 1 else 'are'} in flight"
+        message = f"run {found.id} has not ended ({found.state}), and {what}: a new run would be beside them"
+        hint = f"`dsjobs resume {found.id}` goes on with it, `dsjobs cancel {found.id}` ends it; {beside}"
+        raise GuardError(message, hint=hint)
 
 
 def _show_end(console: Console, manifest: Manifest, folder: RunFolder, output: str) -> None:

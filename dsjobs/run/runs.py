@@ -55,14 +55,15 @@ def newest_first(state: Path) -> Iterator[ListedRun]:
 
 
 def unfinished(state: Path, name: str, environment: str) -> Iterator[ListedRun]:
-    """Of the latest runs of `name` in an environment those that nobody goes on with, newest first: by their journals alone."""
+    """Of the latest runs of `name` in an environment those that have not ended, newest first: by their journals alone."""
     left = LOOK_BACK
     for folder in reversed(store.folders(state)[-_MOST:]):
         run = _run_of_journal(folder.journal)
         if run is None or (run["name"], run["environment"]) != (name, environment):
             continue
-        if state_of(run, folder) in ("detached", "interrupted"):
-            yield ListedRun(folder, state_of(run, folder), run)
+        found = ListedRun(folder, state_of(run, folder), run)
+        if run["status"] == Status.RUNNING and found.state != "unbegun":
+            yield found
         left -= 1
         if not left:
             return

@@ -260,6 +260,20 @@ def check_counts(project: Project, *, is_served: bool) -> None:
             assert 1 <= ended[name] <= 1 + lost
 
 
+def test_apply_when_dsjobs_was_killed_with_jobs_in_flight_then_it_starts_none_of_them_a_second_time(tmp_path, server):
+    project = Project(tmp_path, server)
+    client = project.dsjobs("apply", "-e", "served")
+    until(
+        lambda: project.records() > JOBS + 1 and project.manifest["counts"].get("running", 0) > 1, "two jobs in flight"
+    )
+    client.kill()
+    client.wait()
+    ended = run("apply", "-e", "served", cwd=tmp_path, DSJOBS_IAM_TOKEN=TOKEN, YC_IAM_TOKEN=TOKEN)
+    assert ended.code == 6 and "jobs are in flight: a new run would be beside them" in ended.err
+    assert run("resume", "-q", cwd=tmp_path, DSJOBS_IAM_TOKEN=TOKEN, YC_IAM_TOKEN=TOKEN).code == 1
+    check_counts(project, is_served=True)
+
+
 def test_run_when_server_and_client_are_killed_then_both_go_on_where_they_were(tmp_path):
     server = Command(tmp_path / "server")
     port = server.client.address.rpartition(":")[2]

@@ -193,6 +193,8 @@ def test_unfinished_when_there_are_many_newer_runs_of_other_environments_then_is
     found = list(runs.unfinished(tmp_path, "made", "prod"))
     assert [(run.id[-6:], run.state) for run in found] == [("000000", "interrupted")]
     assert list(runs.unfinished(tmp_path, "another", "prod")) == []
+    with acquire(found[0].folder.lock, ME, "it"):  # it is being taken up
+        assert [run.state for run in runs.unfinished(tmp_path, "made", "prod")] == ["running"]
     for number in range(50, 69):
         write(tmp_path, of("prod", number, None))
     assert list(runs.unfinished(tmp_path, "made", "prod")) == []
