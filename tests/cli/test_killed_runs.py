@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from as_user import TIMEOUT, command, environment, run
+from as_user import TIMEOUT, command, environment, run, until
 from live_server import TOKEN, Command, write_notebook
 from undisturbed import comparable
 
