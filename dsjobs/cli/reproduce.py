@@ -196,17 +196,21 @@ def _guard(console: Console, run: EarlierRun, intent: Intent, *, is_forced: bool
         hint = "restore the code, or run it all the same with --force"
         raise GuardError(f"this is not what run {run.id} ran: {'; '.join(found[:_SHOWN])}{more}", hint=hint)
     doubts = [f"not what run {run.id} ran: {problem}" for problem in found]
-    for doubt in [*doubts, *_doubts(run.manifest, intent.plan)]:
+    for doubt in [*doubts, *_doubts(run.manifest, intent)]:
         console.progress(f"{console.styled('warning', 'warning')}: {doubt}")
 
 
-def _doubts(manifest: Mapping[str, Any], plan: Plan) -> Iterator[str]:
+def _doubts(manifest: Mapping[str, Any], intent: Intent) -> Iterator[str]:
     """What cannot be known, and what is not done again."""
-    if manifest["git"] is not None and manifest["git"]["dirty"]:
-        yield f"run {manifest['run']['id']} was made with changes that were not committed"
-    if plan.backend == "datasphere":
+    run, then, now = manifest["run"]["id"], manifest["git"] or {}, intent.git or {}
+    if then.get("dirty"):
+        yield f"run {run} was made with changes that were not committed"
+    elif then.get("dirty") is False and now.get("dirty"):
+        # No more than a warning: what a run itself wrote counts as well.
+        yield f"here are changes that are not committed, and run {run} had none"
+    if intent.plan.backend == "datasphere":
         yield "the notebooks lie on DataSphere: whether their code is that of the run is not known"
-    for planned in plan.jobs:
+    for planned in intent.plan.jobs:
         if planned.action == "reuse":
             yield f"'{planned.job.name}' {planned.reasons[0]}"
 

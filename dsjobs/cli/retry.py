@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from dsjobs.backends.access import Access
 from dsjobs.cli import earlier, guards, loading, options
@@ -24,6 +25,10 @@ from dsjobs.spec.variables import is_from_outside
 
 @click.command("retry", short_help="Run again what failed, was skipped or was cancelled.")
 @options.earlier_run
+@click.option(
+    "--from", "from_run", metavar="RUN", envvar="DSJOBS_FROM",
+    help="The same as RUN: the path of a manifest from elsewhere, for CI that starts empty, or a run's ID.",
+)  # fmt: skip
 @options.job_file
 @options.variables
 @options.var_files
@@ -44,6 +49,7 @@ from dsjobs.spec.variables import is_from_outside
 @options.quiet
 def command(
     run: str,
+    from_run: str | None,
     file: str | None,
     given: tuple[tuple[str, str], ...],
     var_files: tuple[Path, ...],
@@ -69,7 +75,7 @@ def command(
     --var-file change them. The new run knows RUN as its parent.
     """
     console = Console(color=color, quiet=quiet)
-    found = earlier.load(run, file, state_dir)
+    found = earlier.load(_named(click.get_current_context(), run, from_run), file, state_dir)
     manifest = found.manifest
     found.require_begun()
     _require_ended(manifest)
@@ -104,6 +110,14 @@ def command(
     wishes = Wishes(copy, output, fail_fast, on_interrupt, lock_timeout, timeout, access, new_run)
     state = state_dir or base / ".dsjobs"
     return start(console, plan, base, git, state=state, wishes=wishes, parent_run=found.id, sources=loaded.sources).code
+
+
+def _named(command: click.Context, run: str, from_run: str | None) -> str:
+    """The run that is meant: RUN, or what --from says."""
+    is_given = command.get_parameter_source("run") is ParameterSource.COMMANDLINE
+    if is_given and command.get_parameter_source("from_run") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("RUN and --from both name the run: give one of them.")
+    return run if is_given or from_run is None else from_run
 
 
 def _require_ended(manifest: Mapping[str, Any]) -> None:

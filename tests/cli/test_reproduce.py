@@ -147,6 +147,16 @@ def test_reproduce_when_the_commit_is_another_then_6(project):
     assert ", and here is no git repository" in run("reproduce", "latest", cwd=project).err
 
 
+def test_reproduce_when_there_are_changes_now_and_were_none_then_it_warns(project):
+    changes = "here are changes that are not committed, and run "
+    clean = run("reproduce", "latest", "--tolerance", "score=1", cwd=project)
+    assert (clean.code, changes in clean.err) == (0, False)
+    (project / "notebooks" / "library.py").write_text("alpha = 2")
+    dirty = run("reproduce", first(project), "--tolerance", "score=1", cwd=project)
+    assert dirty.code == 0
+    assert f"warning: {changes}{first(project)} had none\n" in dirty.err
+
+
 def test_reproduce_when_the_environment_is_protected_then_it_wants_yes(project):
     arguments = ("reproduce", "latest", "-e", "guarded", "--tolerance", "score=1")
     ended = run(*arguments, cwd=project)

@@ -133,6 +133,19 @@ def test_retry_when_variables_were_given_then_they_are_those_of_the_first_run_an
         assert latest(project)["variables"] == first
 
 
+def test_retry_when_a_manifest_is_named_by_from_then_is_that_run(project):
+    first = latest(project)["run"]["id"]
+    (project / "out").mkdir()
+    shutil.move(project / ".dsjobs" / "runs" / first / "manifest.json", project / "out" / "m.json")
+    shutil.rmtree(project / ".dsjobs")
+    named = "out/m.json"
+    for words, variable in ((["--from", named], ""), ([], named), ([named], "x")):
+        ended = run("retry", "-n", *words, cwd=project, DSJOBS_FROM=variable)
+        assert ended.code == 0 and f"train: failed (notebook) in run {first}" in ended.err, (words, ended.err)
+    both = run("retry", "latest", "--from", named, cwd=project)
+    assert both.code == 2 and "RUN and --from both name the run" in both.err
+
+
 def test_retry_when_a_variable_that_was_given_is_gone_then_says_so(project):
     text = (project / "jobs.yaml").read_text()
     (project / "jobs.yaml").write_text(text.replace(", on: {default: no}", "").replace(', ON: "{{ vars.on }}"', ""))
