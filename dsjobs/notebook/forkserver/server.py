@@ -45,7 +45,8 @@ def main() -> None:
         _freeze()
         _serve(control, keeper, image)
     else:
-        control.recv(1)  # Nobody asks it for anything: this waits for the end of dsjobs.
+        with suppress(ConnectionError):
+            control.recv(1)  # Nobody asks it for anything: this waits for the end of dsjobs.
     _end(order["folder"], strangers)
 
 
@@ -59,6 +60,8 @@ def _ending_with(control: socket.socket, end: Callable[[], None]) -> Iterator[No
                 return
         except BlockingIOError:
             return
+        except ConnectionError:
+            pass
         end()
 
     flags = fcntl.fcntl(control, fcntl.F_GETFL)
@@ -128,7 +131,10 @@ def _serve(control: socket.socket, keeper: Any, image: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _bury)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
+        except ConnectionError:  # dsjobs was killed before it had read what this process said
+            return
         if not message:
             return
         if os.fork() == 0:
