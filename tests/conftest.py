@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from held_schemas import files_below, problems_in
 
-# What runs in the background of a script has SIGINT ignored, and so has all that it starts: dsjobs would go on at a Ctrl-C.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# What runs in the background of a script, or with nohup, has these signals ignored, and so has all that it starts: dsjobs would
+# go on, as who starts it so wants it to.
+for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 
 LONG = (
     "test_faults_end_to_end.py", "test_conformance.py", "test_docs_blocks.py", "test_faults_together.py", "test_open.py",
