@@ -7,6 +7,7 @@ import pty
 import select
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,13 @@ def at_terminal(project: Path, answer: bytes) -> int:
         os.chdir(project)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # where tests run in the background it is ignored
         os.execve(words[0], words, environment())
-    shown = b""
-    while select.select([terminal], [], [], 60.0)[0]:
+    shown, has_asked, deadline = b"", False, time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 1.0)[0]:
+            if has_asked and answer == b"\x03":
+                # As a person would: one that comes just before Python begins to read is seen only when something has been read.
+                os.write(terminal, answer)
+            continue
         try:
             content = os.read(terminal, 4096)
         except OSError:  # Linux: the other end is closed
@@ -93,10 +99,12 @@ def at_terminal(project: Path, answer: bytes) -> int:
         if not content:
             break
         shown += content
-        if b"remove 2 runs (" in shown and b"[y/N]: " in shown and answer:
+        if b"remove 2 runs (" in shown and b"[y/N]: " in shown and not has_asked:
             os.write(terminal, answer)
-            answer = b""
-    if answer:
+            has_asked = True
+    else:
+        os.kill(pid, signal.SIGKILL)
+    if not has_asked:
         os.close(terminal)  # hangs up: a process that still waits ends by that
         pytest.fail(f"it did not ask: {shown!r}")
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
