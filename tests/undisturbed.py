@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ TIMES = frozenset(
 )
 OF_ONE_RUN = frozenset("id idempotency_key plan_digest fingerprint kernel_start".split())
 """These follow from the run's ID, from where its files lie, and from which kernels were ready."""
+
+_REQUEST_IDS = re.compile(r" \(request [0-9a-f-]+, trace [^()]*\)")
+"""At the end of what the service said: of the call that told of it, and each is another."""
 
 
 def without_times(manifest: Manifest) -> dict[str, Any]:
@@ -25,6 +29,7 @@ def comparable(manifest: Manifest, *places: Path) -> dict[str, Any]:
     text = json.dumps(manifest).replace(manifest["run"]["id"], "RUN")
     for number, place in enumerate(places):
         text = text.replace(str(place), f"PLACE-{number}")
+    text = _REQUEST_IDS.sub("", text)
     return _without(TIMES | OF_ONE_RUN, json.loads(text))
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from dsjobs import schemas
 from dsjobs.backends.access import Access
-from dsjobs.cli.contracts import Contracts, different
+from dsjobs.cli.backend_checks import backend_problems, beyond_limits, other_problems
+from dsjobs.cli.contracts import Contracts
 from dsjobs.cli.including import digest_of, gather, other_version
-from dsjobs.cli.service_limits import beyond_limits
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
-from dsjobs.errors import BackendError, UsageError
+from dsjobs.errors import UsageError
 from dsjobs.marks import MarkedMap, Source
 from dsjobs.model import EarlierManifest, Environment, Job, Plan, PlannedJob, Reused, Spec, VariableValue
 from dsjobs.plan.graph import check_graph
@@ -185,11 +185,21 @@ def check_everywhere(
             in_notebooks += contracts.check(spec, environment, jobs)
         # What is wrong in one place is said once, though it may be wrong in several environments.
         for problem in problems:
-            found.setdefault((problem.position, problem.code), problem)
+            found.setdefault(_place(problem), problem)
     # An error in one environment may be a doubt in another.
     for problem in sorted(in_notebooks, key=lambda one: not one.is_error):
-        found.setdefault((problem.position, problem.code), problem)
+        found.setdefault(_place(problem), problem)
     return list(found.values())
+
+
+def _place(problem: Diagnostic) -> tuple[Any, ...]:
+    """What of two diagnostics says that they are about the same mistake: of a default each job says it."""
+    return (problem.code, problem.position) if problem.position else (problem.code, None, problem.message)
+
+
+def _once(of_file: Sequence[Diagnostic], of_jobs: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    first = {_place(problem): problem for problem in reversed(of_jobs)}
+    return tuple(in_order([*of_file, *first.values()]))
 
 
 def _left_unchecked(environment: Environment, checked: str, most: int) -> Diagnostic:
@@ -224,28 +234,41 @@ def plan(
     choice: Choice = ALL,
     access: Access | None = None,
 ) -> Planned:
-    """The plan for `environment`, with the problems of the file and of this environment. `kept`: the variables that an earlier
+    """The plan for `environment`, with every problem of the file and of this environment. `kept`: the variables that an earlier
     run was given. Raises UsageError where the choice of jobs makes no sense."""
+    base = loaded.path.absolute().parent
     values, problems = resolve(spec, environment, environ=os.environ, given=given, files=var_files, kept=kept)
-    found = [*loaded.diagnostics, *problems, *check_environment(spec, environment)]
-    if has_errors(found):
-        return Planned(None, None, tuple(in_order(found)))
-    git = _git_state(loaded.path.absolute().parent) if uses_git(spec) else None
+    found = [*problems, *check_environment(spec, environment)]
+    git = _git_state(base) if uses_git(spec) else None
     jobs, problems = expand(spec, environment, values, git or {})
     found += problems
-    if has_errors(found):
-        return Planned(None, git, tuple(in_order(found)))
+    contracts = Contracts(base, is_here=True)
+    if has_errors((*loaded.diagnostics, *found)):
+        wanted = _wanted(jobs, environment, choice)
+        found += other_problems(environment, base, wanted, [*loaded.diagnostics, *found])
+        found += contracts.check(spec, environment, jobs, running=frozenset(job.name for job in wanted))
+        return Planned(None, git, _once(loaded.diagnostics, found), tuple(contracts.sources))
     selected, changes = choice.selected(jobs, environment)
     made = make_plan(
         spec, environment, values, jobs, max_parallel=max_parallel, selected=selected, earlier=choice.reused
     )
     made = replace(made, jobs=tuple(_with_changes(planned, changes) for planned in made.jobs))
     running = {planned.job.name for planned in made.jobs if planned.action == "run"}
-    base = loaded.path.absolute().parent
-    found += _backend_problems(environment, base, [job for job in jobs if job.name in running], access)
-    contracts = Contracts(base, is_here=True)
+    found += backend_problems(environment, base, [job for job in jobs if job.name in running], access)
     found += contracts.check(spec, environment, jobs, running=frozenset(running))
-    return Planned(None if has_errors(found) else made, git, tuple(in_order(found)), tuple(contracts.sources))
+    diagnostics = _once(loaded.diagnostics, found)
+    return Planned(None if has_errors(diagnostics) else made, git, diagnostics, tuple(contracts.sources))
+
+
+def _wanted(jobs: Sequence[Job], environment: Environment, choice: Choice) -> list[Job]:
+    """The jobs that would run, as far as that can be said of a file with errors."""
+    if choice.earlier is not None and (choice.select or choice.exclude):
+        return []  # a run is compared with jobs that are whole
+    try:
+        selected, _ = choice.selected(jobs, environment)
+    except UsageError:
+        return []
+    return [job for job in jobs if job.skip_reason is None and (selected is None or job.name in selected)]
 
 
 def _with_changes(planned: PlannedJob, changes: Changes) -> PlannedJob:
@@ -257,19 +280,3 @@ def _git_state(folder: Path) -> dict[str, Any] | None:
     from dsjobs.cli.repository import git_state
 
     return git_state(folder)
-
-
-def _backend_problems(
-    environment: Environment, base: Path, jobs: Sequence[Job], access: Access | None
-) -> list[Diagnostic]:
-    """What the environment's backend finds missing; nothing where this version has no such backend to ask."""
-    from dsjobs.backends import registry
-
-    try:
-        backend = registry.create(environment.backend, base, environment.settings, access=access)
-    except BackendError:
-        return []
-    try:
-        return backend.check(different(jobs))
-    finally:
-        backend.close()

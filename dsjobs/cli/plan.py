@@ -141,7 +141,7 @@ def make(
     files = read_variables(var_files)
     loaded = replace(loaded, sources=(*loaded.sources, *files.sources))
     if has_errors(files.diagnostics):
-        raise refuse(console, files.diagnostics, loaded.sources)
+        raise refuse(console, in_order([*loaded.diagnostics, *files.diagnostics]), loaded.sources)
     base = loaded.path.absolute().parent
     choice = selection.choice(spec.name, environment, base)
     planned = loading.plan(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dsjobs.model import Failure, Retry
 
 JITTER = 0.1
-"""How much of a delay may be added to it, so that jobs that failed together are not tried again together."""
+"""How much of a delay may be added to it, up to the longest, so that jobs that failed together are not tried again together."""
 
 
 def next_delay(
@@ -19,5 +19,5 @@ def next_delay(
         return None
     # Of a backoff of 2 the thousandth power is no float any more.
     growth = retry.backoff ** min(attempt - 1, 100)
-    delay = min(retry.delay * growth, retry.max_delay) if retry.delay else 0.0
-    return round(delay * spread(1.0, 1.0 + JITTER), 3)
+    delay = retry.delay * growth * spread(1.0, 1.0 + JITTER) if retry.delay else 0.0
+    return round(min(delay, retry.max_delay), 3)

@@ -114,7 +114,9 @@ def _described_variable(name: str, written: MarkedMap, position: Position, probl
         schema = {}
     description = written.get("description", "")
     place = written.value_position("default") if "default" in written else None
-    variable = Variable(name, schema, place is not None, written.get("default"), str(description), position, place)
+    variable = Variable(
+        name, schema, place is not None, written.get("default"), str(description), position, place, problem is None
+    )
     return _with_default(variable, place, problems) if place is not None else variable
 
 

@@ -85,6 +85,11 @@ _FAILURES = (
 )  # fmt: skip
 
 
+_KINDS: tuple[tuple[Any, str], ...] = (
+    (Mapping, "the mapping"), (list | tuple, "the list"), (str, "the text"), (bool, "the boolean"), (int | float, "the number"),
+)  # fmt: skip
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Attributes are keys of data, or methods of the list; operators that can grow a value are watched."""
 
@@ -95,7 +100,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             return obj[attribute]
         if attribute in _methods(obj):
             return getattr(obj, attribute)
-        return self.undefined(obj=obj, name=attribute)
+        return self._nothing(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         if not isinstance(argument, str | int):
@@ -105,7 +110,14 @@ class _Environment(ImmutableSandboxedEnvironment):
                 return obj[argument]  # type: ignore[index]  # a key that does not fit raises TypeError
         except (LookupError, TypeError):
             pass
-        return self.undefined(obj=obj, name=str(argument))
+        return self._nothing(obj, argument)
+
+    def _nothing(self, obj: Any, key: str | int) -> jinja2.Undefined:
+        """What stands for a part that a value does not have; `obj` may itself stand for one."""
+        if isinstance(obj, jinja2.Undefined):
+            return self.undefined(obj=obj, name=str(key))
+        what = next((kind for types, kind in _KINDS if isinstance(obj, types)), "the value")
+        return self.undefined(hint=f"{what} has no {key!r}", obj=obj, name=str(key))
 
     def is_safe_callable(self, obj: Any) -> bool:
         return obj is _range or getattr(obj, "__name__", "") in _methods(getattr(obj, "__self__", None))

@@ -7,6 +7,7 @@ In a retry, what the earlier run was given from outside of the file stands above
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions, did_you_mean
@@ -50,7 +51,14 @@ def resolve(
             hint = did_you_mean(name, spec.variables) or "the file declares no variables"
             problems.append(Diagnostic("DSJ207", f"{FLAG} {name}: the file declares no such variable", None, hint))
     problems += _missing(spec, values, problems)
-    return values, problems
+    return {name: _as_integer(spec.variables[name], value) for name, value in values.items()}, problems
+
+
+def _as_integer(variable: Variable, given: VariableValue) -> VariableValue:
+    """`5.0` and `1e3` are integers to a JSON Schema; to the notebook that reads the text `5.0` they would be none."""
+    if variable.schema.get("type") == "integer" and isinstance(given.value, float) and given.value.is_integer():
+        return replace(given, value=int(given.value))
+    return given
 
 
 def is_from_outside(value: VariableValue) -> bool:

@@ -169,3 +169,14 @@ def test_default_when_it_counts_then_its_own_place_is_given(
     assert spec is not None
     values, _ = resolve(spec, loading.choose_environment(spec, None), environ={}, given=())
     assert values["n"].layer == place
+
+
+@pytest.mark.parametrize("text", ["5.0", "5", "0.5e+1"])
+def test_variable_when_it_is_an_integer_then_a_number_with_a_point_becomes_one(tmp_path, text):
+    path = tmp_path / "jobs.yaml"
+    path.write_text("version: 1\nvariables: {n: {type: integer, default: 2.0}}\njobs: [{name: a, notebook: a.ipynb}]\n")
+    spec = loading.load(path).spec
+    assert spec is not None
+    local = spec.environments["local"]
+    assert repr(resolve(spec, local, environ={}, given=[])[0]["n"].value) == "2"
+    assert repr(resolve(spec, local, environ={}, given=[("n", text)])[0]["n"].value) == "5"
