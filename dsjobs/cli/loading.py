@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from dsjobs.cli.including import digest_of, gather, other_version
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import UsageError
 from dsjobs.marks import MarkedMap, Source
-from dsjobs.model import EarlierManifest, Environment, Job, Plan, Reused, Spec, VariableValue
+from dsjobs.model import EarlierManifest, Environment, Job, Plan, PlannedJob, Reused, Spec, VariableValue
 from dsjobs.plan.graph import check_graph
 from dsjobs.plan.planner import make_plan
-from dsjobs.plan.selectors import Earlier, selected_jobs
+from dsjobs.plan.selectors import Earlier, asks_an_earlier_run, selected_jobs
 from dsjobs.spec import parse, source
 from dsjobs.spec import schema as schema_check
 from dsjobs.spec.allowance import Allowance
@@ -53,6 +53,10 @@ class Planned:
     sources: tuple[Source, ...] = ()
 
 
+Changes = Mapping[str, Sequence[str]]
+"""What has changed in jobs since an earlier run, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which jobs run: the selectors, and what is known of an earlier run. `earlier`: for the jobs of this plan in an environment,
@@ -64,12 +68,15 @@ class Choice:
     reused: Mapping[str, Reused] = field(default_factory=dict)
     against: EarlierManifest | None = None
 
-    def selected(self, jobs: Sequence[Job], environment: Environment) -> frozenset[str] | None:
-        """The names of the jobs that run; None for all."""
+    def selected(self, jobs: Sequence[Job], environment: Environment) -> tuple[frozenset[str] | None, Changes]:
+        """The names of the jobs that run, None for all; and what has changed in jobs, where that is why they are selected."""
         if not self.select and not self.exclude:
-            return None
+            return None, {}
         earlier = self.earlier(jobs, environment) if self.earlier else None
-        return selected_jobs(jobs, self.select, self.exclude, projects=environment.projects, earlier=earlier)
+        found = selected_jobs(jobs, self.select, self.exclude, projects=environment.projects, earlier=earlier)
+        if earlier is None or not asks_an_earlier_run(self.select, ("state:",)):
+            return found, {}
+        return found, earlier.changed
 
 
 ALL = Choice()
@@ -241,10 +248,11 @@ def plan(
         found += other_problems(environment, base, wanted, [*loaded.diagnostics, *found])
         found += contracts.check(spec, environment, jobs, running=frozenset(job.name for job in wanted))
         return Planned(None, git, _once(loaded.diagnostics, found), tuple(contracts.sources))
-    selected = choice.selected(jobs, environment)
+    selected, changes = choice.selected(jobs, environment)
     made = make_plan(
         spec, environment, values, jobs, max_parallel=max_parallel, selected=selected, earlier=choice.reused
     )
+    made = replace(made, jobs=tuple(_with_changes(planned, changes) for planned in made.jobs))
     running = {planned.job.name for planned in made.jobs if planned.action == "run"}
     found += backend_problems(environment, base, [job for job in jobs if job.name in running], access)
     found += contracts.check(spec, environment, jobs, running=frozenset(running))
@@ -257,10 +265,15 @@ def _wanted(jobs: Sequence[Job], environment: Environment, choice: Choice) -> li
     if choice.earlier is not None and (choice.select or choice.exclude):
         return []  # a run is compared with jobs that are whole
     try:
-        selected = choice.selected(jobs, environment)
+        selected, _ = choice.selected(jobs, environment)
     except UsageError:
         return []
     return [job for job in jobs if job.skip_reason is None and (selected is None or job.name in selected)]
+
+
+def _with_changes(planned: PlannedJob, changes: Changes) -> PlannedJob:
+    why = changes.get(planned.job.name, ()) if planned.action == "run" else ()
+    return replace(planned, reasons=(*planned.reasons, *why)) if why else planned
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:

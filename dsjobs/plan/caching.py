@@ -20,6 +20,7 @@ Manifest = Mapping[str, Any]
 
 _NAMED = 3
 """How many of the jobs that it needs are named where many run."""
+_UNREADABLE = "its code cannot be read here: nobody can say whether it has changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ def with_cache(plan: Plan, code: Mapping[Target, Code], last: Mapping[str, Succe
 def changed(plan: Plan, manifest: Manifest) -> dict[str, tuple[str, ...]]:
     """The jobs of a plan with fingerprints that are not what they were in the run of `manifest`, or were not in it, and why.
 
-    A job is not changed by another one that it needs: `state:changed+` selects what needs those that are.
+    A job is not changed by another one that it needs: `state:changed+` selects what needs those that are. One whose code could
+    not be read, as on DataSphere, counts as changed.
     """
     run, past = manifest["run"]["id"], {job["name"]: job for job in manifest["jobs"]}
     found: dict[str, tuple[str, ...]] = {}
@@ -68,7 +70,10 @@ def changed(plan: Plan, manifest: Manifest) -> dict[str, tuple[str, ...]]:
         if then is None or not then.get("fingerprint"):
             found[planned.job.name] = (f"not in run {run}" if then is None else f"run {run} has no fingerprint of it",)
         elif now is not None:
-            why = changes(Fingerprint.from_json(then["fingerprint"]), now, Known(planned.job, plan.variables))
+            before = Fingerprint.from_json(then["fingerprint"])
+            why = changes(before, now, Known(planned.job, plan.variables))
+            if before.cells is None or now.cells is None:
+                why.append(_UNREADABLE)
             if why:
                 found[planned.job.name] = tuple(why)
     return found
@@ -102,7 +107,7 @@ def _doubts(planned: PlannedJob, done: Mapping[str, PlannedJob], last: Success) 
     then, now = Fingerprint.from_json(last.past["fingerprint"]), _print(planned)
     ran = (last.past["notebook"] or {}).get("code_digest")
     if now.cells is None:
-        yield "its code cannot be read here: nobody can say whether it has changed"
+        yield _UNREADABLE
     elif ran is not None and then.code != ran:
         yield f"its notebook was edited while run {last.run} went on"
     if then.digest != now.digest:

@@ -25,10 +25,10 @@ STATUSES = ("succeeded", "failed", "skipped", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What selectors need of an earlier run: the status of each job in it, and the jobs that have changed since."""
+    """What selectors need of an earlier run: the status of each job in it, and of those that have changed since what has."""
 
     results: Mapping[str, str]
-    changed: Collection[str]
+    changed: Mapping[str, Sequence[str]]
 
 
 def selected_jobs(
@@ -53,10 +53,10 @@ def selected_jobs(
     return left
 
 
-def asks_an_earlier_run(selectors: Iterable[str]) -> bool:
-    """Whether `result:` or `state:` is in one of them."""
+def asks_an_earlier_run(selectors: Iterable[str], methods: tuple[str, ...] = ("result:", "state:")) -> bool:
+    """Whether one of these `methods` is in one of them."""
     terms = [_TERM.fullmatch(part) for one in _split(selectors) for part in _COMMA.split(one)]
-    return any(term is not None and term["body"].startswith(("result:", "state:")) for term in terms)
+    return any(term is not None and term["body"].startswith(methods) for term in terms)
 
 
 def _given(flag: str, arguments: Collection[str]) -> list[str]:

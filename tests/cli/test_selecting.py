@@ -12,6 +12,8 @@ from as_user import by_name, run
 
 from dsjobs.cli import main, saved_plans
 from dsjobs.errors import GuardError
+from dsjobs.run import journal
+from dsjobs.run.journal import Journal
 
 
 @pytest.fixture
@@ -73,6 +75,29 @@ def test_state_when_a_notebook_has_changed_then_what_has_is_selected(project, pl
     notebook = project / "notebooks" / "load.ipynb"
     notebook.write_text(notebook.read_text().replace("rows = 3", "rows = 4"))
     assert "load" in running(planned("-s", "state:changed")[1])
+
+
+def test_state_when_jobs_have_changed_then_the_plan_says_what(project, planned):
+    notebook = project / "notebooks" / "load.ipynb"
+    notebook.write_text(notebook.read_text().replace("rows = 3", "rows = 4"))
+    jobs = by_name(planned("-s", "state:changed", "-s", "+after")[1])
+    assert jobs["load"]["reasons"] == ["selected; needs no other job", "load.ipynb cell 1 changed"]
+    assert jobs["after"]["reasons"] == ["selected; after broken"]
+
+
+def test_state_when_the_notebooks_lie_on_datasphere_then_all_count_as_changed_and_the_plan_says_why(project, planned):
+    document = planned("-e", "prod")[1]
+    path = latest(project) / "journal.jsonl"
+    header, *rest = [record for record in journal.read(path) if record["record"] != "job_planned"]
+    jobs = [{"record": "job_planned", **job} for job in document["jobs"]]
+    path.unlink()
+    (latest(project) / "manifest.json").unlink()
+    with Journal(path) as log:
+        log.append([{**header, "environment": "prod", "backend": "datasphere"}, *jobs, *rest])
+    code, again, _ = planned("-e", "prod", "-s", "state:changed")
+    assert (code, running(again)) == (0, {job["name"] for job in document["jobs"]})
+    unknown = "its code cannot be read here: nobody can say whether it has changed"
+    assert [job["reasons"][1:] for job in again["jobs"]] == [[unknown]] * len(jobs)
 
 
 def test_result_when_the_latest_run_is_of_another_environment_then_there_is_none(project, planned):

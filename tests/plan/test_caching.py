@@ -182,6 +182,13 @@ def test_changed_when_jobs_differ_then_they_alone_with_reasons():
     assert changed(fingerprinted(BASE, CODE), FIRST) == {}
 
 
+@pytest.mark.parametrize(("then", "now"), [({}, {}), (CODE, {}), ({}, CODE)])
+def test_changed_when_the_code_cannot_be_read_now_or_could_not_then_everybody_counts(then, now):
+    first = manifest_of(fingerprinted(BASE, then), "run-1")
+    unknown = ("its code cannot be read here: nobody can say whether it has changed",)
+    assert changed(fingerprinted(BASE, now), first) == {"a": unknown, "b": unknown}
+
+
 def test_changed_when_a_job_is_new_or_has_no_fingerprint_then_it_counts():
     plan = fingerprinted(plan_of(*BASE.jobs, job("c")), CODE)
     first = manifest_of(fingerprinted(BASE, CODE), "run-1", a={"fingerprint": None})

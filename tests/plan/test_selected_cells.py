@@ -100,7 +100,7 @@ def test_selection_when_there_are_cells_and_an_earlier_run_then_equals_a_naive_e
     jobs = made_jobs(chance)
     names = [job.name for job in jobs]
     earlier = Earlier(
-        {name: chance.choice(STATUSES) for name in names}, {name for name in names if chance.random() < 0.4}
+        {name: chance.choice(STATUSES) for name in names}, {name: () for name in names if chance.random() < 0.4}
     )
     terms = [term for group in wanted for term in group] + unwanted
     # A name, a tag or a project that nothing has is a mistake of its own; no result and no change are none.

@@ -35,7 +35,7 @@ JOBS = [
 ALL = frozenset(one.name for one in JOBS)
 TRAIN = frozenset(name for name in ALL if name.startswith("train"))
 EARLIER = Earlier(
-    {"extract": "succeeded", "clean": "failed", "report": "skipped", "gone": "failed"}, {"other", "report"}
+    {"extract": "succeeded", "clean": "failed", "report": "skipped", "gone": "failed"}, {"other": (), "report": ()}
 )
 
 
