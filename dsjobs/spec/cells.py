@@ -38,7 +38,12 @@ class Bindings:
 
     def __init__(self, matrices: Mapping[str, Matrix]) -> None:
         self._matrices = matrices
-        self._found: dict[tuple[str, frozenset[str]], dict[tuple[str | None, ...], tuple[str, ...]]] = {}
+        self._found: dict[tuple[str, frozenset[str]], dict[int, tuple[str, ...]]] = {}
+        # Jobs that share one matrix of hundreds of keys share these as well.
+        self._shared: dict[tuple[str, str], frozenset[str]] = {}
+        self._ordered: dict[frozenset[str], tuple[str, ...]] = {}
+        self._numbers: dict[tuple[int, frozenset[str]], int] = {}
+        self._known: dict[tuple[frozenset[str], tuple[str | None, ...]], int] = {}
 
     def of(self, fields: JobFields, cell: Cell | None) -> dict[str, Bound]:
         """What each needed job that has a matrix stands for in `cell` of a job; None for a job without one."""
@@ -49,12 +54,13 @@ class Bindings:
         keys = self.shared(job, need)
         if (need, keys) not in self._found:
             self._found[need, keys] = self._by_values(need, keys)
-        values = tuple(cell.ids.get(key) if cell else None for key in sorted(keys))
-        return self._found[need, keys].get(values, ())
+        return self._found[need, keys].get(self._number(cell, keys), ())
 
     def shared(self, job: str, need: str) -> frozenset[str]:
         """The keys that the matrices of both jobs have."""
-        return self._matrices[need].keys & self._keys(job)
+        if (job, need) not in self._shared:
+            self._shared[job, need] = self._matrices[need].keys & self._keys(job)
+        return self._shared[job, need]
 
     def is_list(self, job: str, need: str) -> bool:
         """Whether `needs.NEED` is a list in the templates of `job`."""
@@ -67,11 +73,20 @@ class Bindings:
         fitting = self.fitting(job, need, cell)
         return fitting if self.is_list(job, need) or len(fitting) != 1 else fitting[0]
 
-    def _by_values(self, need: str, keys: frozenset[str]) -> dict[tuple[str | None, ...], tuple[str, ...]]:
-        found: dict[tuple[str | None, ...], list[str]] = {}
+    def _by_values(self, need: str, keys: frozenset[str]) -> dict[int, tuple[str, ...]]:
+        found: dict[int, list[str]] = {}
         for cell in self._matrices[need].cells:
-            found.setdefault(tuple(map(cell.ids.get, sorted(keys))), []).append(cell_name(need, cell))
-        return {values: tuple(names) for values, names in found.items()}
+            found.setdefault(self._number(cell, keys), []).append(cell_name(need, cell))
+        return {number: tuple(names) for number, names in found.items()}
+
+    def _number(self, cell: Cell | None, keys: frozenset[str]) -> int:
+        """One for the values that a cell has of these keys, the same for the same values. Cells live as long as matrices do."""
+        known = self._numbers.get((id(cell), keys))
+        if known is None:
+            ordered = self._ordered.get(keys) or self._ordered.setdefault(keys, tuple(sorted(keys)))
+            values = tuple(cell.ids.get(key) if cell else None for key in ordered)
+            known = self._numbers[id(cell), keys] = self._known.setdefault((keys, values), len(self._known))
+        return known
 
 
 def check_cells(spec: Spec, environment: Environment) -> Iterator[Diagnostic]:
