@@ -362,8 +362,9 @@ def test_failure_when_the_kernel_dies_then_it_says_how_and_soon(bench, tmp_path,
 
 def test_cancel_when_the_notebook_ignores_interrupts_then_it_ends_within_five_seconds(bench, until, tmp_path):
     source = (
-        "import pathlib, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\npathlib.Path('started').touch()\n"
-        "print('stubborn', flush=True)\nwhile True:\n    try: time.sleep(600)\n    except KeyboardInterrupt: pass"
+        "import pathlib, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('stubborn', flush=True)\n"
+        "while True:\n    try:\n        pathlib.Path('started').touch()\n        time.sleep(600)\n"
+        "    except KeyboardInterrupt: pass"
     )
     bench.write("stubborn.ipynb", source)
     operation = bench.submit("stubborn.ipynb", executed=tmp_path / "out.ipynb")

@@ -119,7 +119,7 @@ def test_apply_when_no_operation_ever_ends_then_time_limits_cancel_each_and_no_j
 
 def test_apply_when_a_given_token_expires_then_the_run_is_left_and_another_token_goes_on_with_it(command):
     """Such a token cannot be renewed, so nothing can be learned any more, and nothing is decided about any job."""
-    server, jobs = command("--jobs", "2", *fault_options("expiring-tokens=3")), make_jobs(200)
+    server, jobs = command("--jobs", "2", *fault_options("expiring-tokens=3")), make_jobs(100)
     anyone = Client(server.client.address, None)
     token = anyone.post("/iam/v1/tokens", json={"yandexPassportOauthToken": TOKEN}).json()["iamToken"]
     anyone.session.close()
