@@ -12,7 +12,7 @@ from dsjobs.model import Cell, Contract, Environment, Job, JobFields, Matrix, Re
 from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.cells import Bindings, Bound, cell_name, matrices_in
 from dsjobs.spec.durations import DurationError, seconds
-from dsjobs.spec.layers import Layers, first, input_position, layers_of, position_of, target
+from dsjobs.spec.layers import Layers, first, input_position, layer_with, layers_of, position_of, target
 from dsjobs.spec.matrix import MAX_CELLS_OF_A_FILE, too_many_in_all
 from dsjobs.spec.references import LOAD_TIME_KEYS
 from dsjobs.spec.rendering import Rendering, roots
@@ -129,6 +129,8 @@ class _Expansion:
         outputs = _outputs(layers)
         when = first(layers, "when")
         is_deferred = isinstance(when, str) and not roots(when).isdisjoint(SUBMIT_TIME)
+        if is_deferred:
+            rendering.deferred(when, layer_with(layers, "when"), position_of(layers, "when"), layers, "'when': ")
         request = Request(
             project=self.project(layers),
             notebook=rendering.limited("notebook", notebook, layers, MAX_PATH),
@@ -242,6 +244,7 @@ class _Expansion:
                     known[name] = constant
                 elif not self.rendering.roots(value).isdisjoint(SUBMIT_TIME):
                     deferred[name] = value
+                    self.rendering.deferred(value, layer, input_position(layer, name), layers, f"input '{name}': ")
                 elif self.rendering.is_open(value):
                     self.rendering.refuse_matrix(value, layer, input_position(layer, name), layers)
                 else:

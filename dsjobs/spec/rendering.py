@@ -120,6 +120,17 @@ class Rendering:
             self.failed(error, str(error), position)
             return True
 
+    def deferred(self, value: Any, layer: JobFields, position: Position, layers: Layers, what: str = "") -> None:
+        """Of a template that waits for the submit, say what is known now not to have a value then. `what` begins the message."""
+        for template in understood(value):
+            if any(path[0] == "matrix" for path in template.certain):
+                self.refuse_matrix(value, layer, position, layers)
+            try:
+                template.require(self.names, self._has_value)
+            except TemplateError as error:
+                self.problem(error.code, f"{what}{error}", position, error.hint)
+                return
+
     def is_open(self, value: Any) -> bool:
         """Whether a template in `value` has an error, or needs something that has no value here."""
         templates = self._templates(value)

@@ -11,6 +11,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jinja2
@@ -21,6 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.budget import MAX_BITS, counted, made, new_budget, plain, read, spend, written
+from dsjobs.spec.certain import Used, certain
 from dsjobs.spec.grammar import METHODS, put_counting_in, references, refuse, refuse_length
 from dsjobs.spec.templates import Reference, TemplateError
 
@@ -31,8 +33,8 @@ def compile_text(text: str) -> JinjaTemplate:
     try:
         tree = _ENVIRONMENT.parse(text)
         refuse(tree, _FILTER_NAMES, _TEST_NAMES)
-        found = tuple(references(tree))
-        return JinjaTemplate(found, *_compile(tree))
+        found, used = tuple(references(tree)), tuple(certain(tree))
+        return JinjaTemplate(found, used, *_compile(tree))
     except jinja2.TemplateSyntaxError as error:
         raise _syntax_error(text, error) from None
     except ValueError:
@@ -46,23 +48,30 @@ def compile_text(text: str) -> JinjaTemplate:
 class JinjaTemplate:
     """A template that only Jinja understands; the interface is that of `templates.Template`."""
 
-    __slots__ = ("is_expression", "references", "template")
+    __slots__ = ("is_expression", "references", "template", "used")
 
-    def __init__(self, references: tuple[Reference, ...], template: jinja2.Template, is_expression: bool) -> None:
-        self.references, self.template, self.is_expression = references, template, is_expression
+    def __init__(
+        self, references: tuple[Reference, ...], used: tuple[Used, ...], template: jinja2.Template, is_expression: bool
+    ) -> None:
+        self.references, self.used, self.template, self.is_expression = references, used, template, is_expression
 
     def render(self, names: Mapping[str, Any], allowance: Allowance | None = None) -> Any:
-        try:
-            with new_budget(allowance):
-                return self._evaluate(names) if self.is_expression else self._text(names)
-        except TemplateError:
-            raise
-        except jinja2.UndefinedError as error:
-            raise TemplateError("DSJ206", f"the template uses a name without a value: {error.message}") from None
-        except RecursionError:
-            raise TemplateError("DSJ206", "the template's value is nested too deeply") from None
-        except _FAILURES as error:
-            raise TemplateError("DSJ206", f"the template cannot be evaluated: {error}") from None
+        with _failing(), new_budget(allowance):
+            return self._evaluate(names) if self.is_expression else self._text(names)
+
+    @property
+    def certain(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(name.path for name in self.used)
+
+    def require(self, names: Mapping[str, Any], is_known: Callable[[tuple[str, ...]], bool]) -> None:
+        for name in self.used:
+            if is_known(name.path):
+                with _failing(), new_budget():
+                    value = _at(name, names)
+                    if isinstance(value, jinja2.Undefined):
+                        value._fail_with_undefined_error()
+                    if name.is_text and not self.is_expression:
+                        written(value)
 
     def _evaluate(self, names: Mapping[str, Any]) -> Any:
         context = self.template.new_context(dict(names))
@@ -76,6 +85,28 @@ class JinjaTemplate:
             spend(made=len(part))
             parts.append(part)
         return "".join(parts)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Whatever goes wrong with a template inside is a TemplateError."""
+    try:
+        yield
+    except TemplateError:
+        raise
+    except jinja2.UndefinedError as error:
+        raise TemplateError("DSJ206", f"the template uses a name without a value: {error.message}") from None
+    except RecursionError:
+        raise TemplateError("DSJ206", "the template's value is nested too deeply") from None
+    except _FAILURES as error:
+        raise TemplateError("DSJ206", f"the template cannot be evaluated: {error}") from None
+
+
+def _at(name: Used, names: Mapping[str, Any]) -> Any:
+    value = names[name.root]
+    for is_item, key in name.steps:
+        value = _ENVIRONMENT.getitem(value, key) if is_item else _ENVIRONMENT.getattr(value, str(key))
+    return value
 
 
 # What operations on data raise when the data is not what they take.

@@ -7,7 +7,7 @@ to the sandboxed Jinja of `sandbox.py`, which is imported only then; a test hold
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -63,6 +63,11 @@ class Template(Protocol):
         ...
 
     @property
+    def certain(self) -> tuple[tuple[str, ...], ...]:
+        """The paths of the names that are used whatever their values are."""
+        ...
+
+    @property
     def is_expression(self) -> bool:
         """Whether the text is exactly one `{{ expression }}`."""
         ...
@@ -73,6 +78,11 @@ class Template(Protocol):
 
         Raises TemplateError: a name without a value, a failing operation, a bound that was hit.
         """
+        ...
+
+    def require(self, names: Mapping[str, Any], is_known: Callable[[tuple[str, ...]], bool]) -> None:
+        """Raise TemplateError where one of the `certain` names, whose path `is_known`, has no value in `names`: for a template
+        that cannot be rendered yet. Never raises where `render` would not."""
         ...
 
 
@@ -170,8 +180,19 @@ class _DottedTemplate:
         self.references = tuple(part for part in parts if isinstance(part, Reference))
 
     @property
+    def certain(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(reference.path for reference in self.references)
+
+    @property
     def is_expression(self) -> bool:
         return len(self.parts) == 1 and isinstance(self.parts[0], Reference)
+
+    def require(self, names: Mapping[str, Any], is_known: Callable[[tuple[str, ...]], bool]) -> None:
+        for reference in self.references:
+            if is_known(reference.path):
+                value = _value(reference, names)
+                if not self.is_expression:
+                    as_text(value)
 
     def render(self, names: Mapping[str, Any], allowance: Allowance | None = None) -> Any:
         if len(self.parts) == 1 and isinstance(self.parts[0], Reference):
