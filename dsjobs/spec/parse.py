@@ -18,17 +18,6 @@ from dsjobs.spec.schema import Checked
 from dsjobs.spec.values import FINITE, not_json
 from dsjobs.spec.variables import wrong_value
 
-_SETTINGS: Mapping[str, frozenset[str]] = {
-    "local": frozenset(("preload", "memory", "kernel_start")),
-    "datasphere": frozenset(
-        (
-            "endpoint endpoints rate_limit poll_interval profile workload_identity serialize_notebooks "
-            "output_store output_store_endpoint output_store_region"
-        ).split()
-    ),
-    "dask": frozenset(),
-}
-
 
 def parse(
     checked: Checked, *, file: str, stem: str, digest: str, includes: Mapping[str, str] | None = None
@@ -156,7 +145,7 @@ def _environment(
 ) -> Environment:
     values = written.get("variables", _nothing(written))
     reader.problems += _wrong_variables(values, variables, data)
-    reader.problems += [*_foreign_settings(written), *_infinite_settings(name, written)]
+    reader.problems += _infinite_settings(name, written)
     return Environment(
         name=name,
         backend=written.get("backend", "local"),
@@ -183,18 +172,6 @@ def _wrong_variables(values: MarkedMap, variables: Mapping[str, Variable], data:
             message = f"an environment sets the variable '{variable}', which the file does not declare"
             hint = hints.hint(variable) or f"add '{variable}' to the file's `variables`"
             yield Diagnostic("DSJ207", message, values.key_position(variable), hint)
-
-
-def _foreign_settings(written: MarkedMap) -> Iterator[Diagnostic]:
-    settings = written.get("settings")
-    backend = written.get("backend")
-    if settings is None or backend is None:
-        return
-    for setting in settings:
-        if setting not in _SETTINGS[backend]:
-            message = f"the backend '{backend}' has no setting '{setting}'"
-            hint = did_you_mean(setting, _SETTINGS[backend]) or "remove it"
-            yield Diagnostic("DSJ104", message, settings.key_position(setting), hint)
 
 
 def _infinite_settings(environment: str, written: MarkedMap) -> Iterator[Diagnostic]:

@@ -40,19 +40,23 @@ _TYPES: dict[str, Check] = {
 
 def _compile(schema: Schema, definitions: Mapping[str, Schema], compiled: dict[str, Check]) -> Check:
     checks = [
-        _COMPILERS[keyword](argument, schema, lambda inner: _compile(inner, definitions, compiled))
+        _compiler(keyword)(argument, schema, lambda inner: _compile(inner, definitions, compiled))
         for keyword, argument in schema.items()
-        if keyword not in _ANNOTATIONS and keyword != "$ref" and _is_known(keyword)
+        if keyword not in _ANNOTATIONS and keyword != "$ref" and _WITH_ANOTHER.get(keyword) not in schema
     ]
     if "$ref" in schema:
         checks.append(_reference(schema["$ref"], definitions, compiled))
     return _all(checks)
 
 
-def _is_known(keyword: str) -> bool:
+# What is looked at together with another keyword, where that is there.
+_WITH_ANOTHER = {"properties": "additionalProperties", "then": "if"}
+
+
+def _compiler(keyword: str) -> _Compiler:
     if keyword not in _COMPILERS:
         raise ValueError(f"the fast check does not know the keyword '{keyword}'")
-    return _COMPILERS[keyword] is not _ignore
+    return _COMPILERS[keyword]
 
 
 def _reference(pointer: str, definitions: Mapping[str, Schema], compiled: dict[str, Check]) -> Check:
@@ -81,10 +85,6 @@ def _all(checks: list[Check]) -> Check:
 
 
 _Compiler = Callable[[Any, Schema, Callable[[Schema], Check]], Check]
-
-
-def _ignore(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
-    raise AssertionError("never compiled: another keyword covers it")
 
 
 def _type(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
@@ -199,6 +199,26 @@ def _property_names(argument: Any, schema: Schema, inner: Callable[[Schema], Che
     return lambda value: not isinstance(value, dict) or all(map(check_name, value))
 
 
+def _all_of(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _all([inner(one) for one in argument])
+
+
+def _if(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    """`then` where one key has one constant. Of any other condition the fast check might say no where it holds."""
+    constants = argument.get("properties", {})
+    if set(argument) != {"required", "properties"} or list(constants) != argument["required"] or "else" in schema:
+        raise ValueError("the fast check knows conditions of one key and its constant only")
+    key, constant = next(iter(constants.items()))
+    if len(constants) != 1 or set(constant) != {"const"}:
+        raise ValueError("the fast check knows conditions of one key and its constant only")
+    holds, then = inner(constant), inner(schema["then"])
+    return lambda value: not (isinstance(value, dict) and key in value and holds(value[key])) or then(value)
+
+
+def _properties(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
+    return _additional(True, schema, inner)
+
+
 def _additional(argument: Any, schema: Schema, inner: Callable[[Schema], Check]) -> Check:
     """`properties` and `additionalProperties` in one pass over the mapping."""
     known = {name: inner(part) for name, part in schema.get("properties", {}).items()}
@@ -238,5 +258,7 @@ _COMPILERS: dict[str, _Compiler] = {
     "anyOf": _any_of,
     "propertyNames": _property_names,
     "additionalProperties": _additional,
-    "properties": _ignore,
+    "properties": _properties,
+    "allOf": _all_of,
+    "if": _if,
 }

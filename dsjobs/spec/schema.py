@@ -84,7 +84,9 @@ def _violations(data: MarkedMap, schema: Mapping[str, Any]) -> list[_Violation]:
 
 def _explain(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:
     keyword = error.validator
-    if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
+    if "then" in error.absolute_schema_path:
+        yield from _foreign_settings(error, path, data)
+    elif "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
         yield _bad_name(error, path, data)
     elif keyword == "additionalProperties":
         yield from _unknown_keys(error, path, data)
@@ -102,6 +104,17 @@ def _explain(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:
             yield _exclusive(error, path, data)
     else:
         yield _broken_limit(error, path, data)
+
+
+def _foreign_settings(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:
+    """What the schema says of a backend's settings: which of all there are it has."""
+    known = error.validator_value if error.validator == "enum" else ()
+    backend = data["environments"][path[1]]["backend"]
+    for setting in [error.instance] if error.validator == "enum" else list(error.instance):
+        message = f"the backend '{backend}' has no setting '{setting}'"
+        hint = did_you_mean(setting, known) or "remove it"
+        position = position_at(data, (*path, setting), of_key=True)
+        yield _Violation((*path, setting), Diagnostic("DSJ104", message, position, hint))
 
 
 def _unknown_keys(error: Any, path: Path, data: MarkedMap) -> Iterable[_Violation]:

@@ -150,6 +150,22 @@ SCHEMAS = st.fixed_dictionaries(
         "items": st.sampled_from([{"type": "string"}, {"type": "integer"}, {}]),
         "propertyNames": st.just({"pattern": "^[a-z]*$"}),
         "not": st.sampled_from([{"required": ["name"]}, {"required": ["name", "jobs"]}]),
+        "properties": st.sampled_from(
+            [{"name": {"type": "string"}}, {"jobs": {"minimum": 0}, "name": {"maxLength": 1}}]
+        ),
+        "allOf": st.lists(
+            st.builds(
+                lambda value, then: {
+                    "if": {"required": ["name"], "properties": {"name": {"const": value}}},
+                    "then": then,
+                },
+                st.sampled_from(["a", 1, True]),
+                st.sampled_from(
+                    [{"properties": {"jobs": {"type": "integer"}}}, {"required": ["jobs"]}, {"maxProperties": 1}]
+                ),
+            ),
+            max_size=2,
+        ),
     },
 )
 
@@ -164,7 +180,14 @@ def test_precheck_when_it_accepts_a_value_of_any_schema_jsonschema_accepts_it(
 
 
 @pytest.mark.parametrize(
-    "schema", [{"anyOf": []}, {"contains": {}}, {"not": {"type": "string"}}, {"items": {"if": {}}}]
+    "schema",
+    [
+        {"anyOf": []},
+        {"contains": {}},
+        {"not": {"type": "string"}},
+        {"items": {"if": {}}},
+        {"if": {"required": ["a"], "properties": {"a": {"type": "string"}}}, "then": {}},
+    ],
 )
 def test_precheck_when_a_keyword_is_unknown_refuses_the_schema(schema: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="the fast check"):
