@@ -33,8 +33,12 @@ COMMANDS = {
 }
 
 
+# `--var NAME=VALUE` is DSJOBS_VAR_NAME, which `variables.py` reads.
+_WITHOUT_VARIABLE = frozenset({"given"})
+
+
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and loads one when it is needed."""
+    """A group that knows its commands by name and loads one when it is needed. Every flag can be set as DSJOBS_<FLAG>."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -43,6 +47,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"dsjobs.cli.{cmd_name}").command
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name not in _WITHOUT_VARIABLE:
+                parameter.envvar = f"DSJOBS_{max(parameter.opts, key=len).lstrip('-').replace('-', '_').upper()}"
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -38,7 +38,6 @@ from dsjobs.model import Plan
     "-k",
     "--keep-going",
     is_flag=True,
-    envvar="DSJOBS_KEEP_GOING",
     help="Run what does not depend on a failure (the default).",
 )
 @options.copy

@@ -28,12 +28,10 @@ _LISTED = 20
 
 @click.command("clean", short_help="Remove the folders of old runs.")
 @click.option(
-    "--older-than", "age", metavar="AGE", callback=options.duration, envvar="DSJOBS_OLDER_THAN",
+    "--older-than", "age", metavar="AGE", callback=options.duration,
     help="Remove runs that ended longer ago, e.g. 30d or 12h.",
 )  # fmt: skip
-@click.option(
-    "--keep", metavar="N", type=click.IntRange(min=0), envvar="DSJOBS_KEEP", help="Keep the latest N runs, however old."
-)
+@click.option("--keep", metavar="N", type=click.IntRange(min=0), help="Keep the latest N runs, however old.")
 @click.option("--unfinished", is_flag=True, help="Remove detached, interrupted and damaged runs as well.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @options.yes

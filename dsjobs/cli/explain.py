@@ -26,7 +26,7 @@ SECTIONS = ("vars", "settings", "pools")
 
 @click.command("explain", short_help="Say what a diagnostic means, or where a value comes from.")
 @click.argument("subject", required=False, metavar="[CODE|JOB[.KEY]]")
-@click.option("-f", "--file", "file", metavar="FILE", envvar="DSJOBS_FILE", help="The job file.")
+@click.option("-f", "--file", "file", metavar="FILE", help="The job file.")
 @options.environment
 @options.variables
 @options.var_files

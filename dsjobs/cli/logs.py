@@ -21,7 +21,7 @@ from dsjobs.reports.logs import CellText
 @click.command("logs", short_help="Show what a job's notebook printed, cell by cell.")
 @click.argument("job")
 @click.option(
-    "-r", "--run", "run", metavar="RUN", default="latest", envvar="DSJOBS_RUN", show_default=True,
+    "-r", "--run", "run", metavar="RUN", default="latest", show_default=True,
     help="A run's ID, a unique start of one, or the path of a manifest.",
 )  # fmt: skip
 @click.option("--cell", "number", metavar="N", type=click.IntRange(min=1), help="Only this code cell, counted from 1.")

@@ -16,22 +16,17 @@ from dsjobs.diagnostics import did_you_mean
 from dsjobs.errors import BackendError, UsageError
 from dsjobs.model import Environment
 
-TIMEOUT = 1800.0
-
-job_file = click.option(
-    "-f", "--file", "file", metavar="FILE", envvar="DSJOBS_FILE", help="The job file whose environments are meant."
-)
+job_file = click.option("-f", "--file", "file", metavar="FILE", help="The job file whose environments are meant.")
 
 
 @click.command("open", short_help="Open a project's web interface.")
 @click.argument("project")
 @options.environment
 @job_file
-@click.option("--token", "with_token", is_flag=True, help="Print the session token too. It is a secret.")
+@click.option("--show-token", "with_token", is_flag=True, help="Print the session token too. It is a secret.")
 @click.option("--browser", is_flag=True, help="Open the interface in a browser; the token stays out of the address.")
 @click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=TIMEOUT, show_default=True,
-    help="Wait at most so long.",
+    "--timeout", metavar="TIME", default="30m", show_default=True, callback=options.duration, help="Wait at most so long.",
 )  # fmt: skip
 @options.access
 @options.output("text", "json")
@@ -146,6 +141,6 @@ def _browse(console: Console, opened: Any) -> None:
     if opened.session_token is None:
         raise BackendError("the service gave no session token, so a browser cannot be let in", retryable=False)
     if not browsing.show(opened.project_url, opened.session_token):
-        hint = "open the address yourself; `--token` prints the session token that it asks for"
+        hint = "open the address yourself; `--show-token` prints the session token that it asks for"
         raise BackendError("no browser asked for the page", retryable=False, hint=hint)
     console.progress("the browser has it")

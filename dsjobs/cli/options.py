@@ -1,4 +1,4 @@
-"""The flags that mean the same in every command; each can be set as DSJOBS_<FLAG>."""
+"""The flags that mean the same in every command."""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ def _variables(ctx: click.Context, parameter: click.Parameter, values: tuple[str
 
 
 chdir = click.option(
-    "-C", "--chdir", metavar="DIR", envvar="DSJOBS_CHDIR", is_eager=True, expose_value=False, callback=_chdir,
+    "-C", "--chdir", metavar="DIR", is_eager=True, expose_value=False, callback=_chdir,
     help="Work as if started in DIR.",
 )  # fmt: skip
 file = click.argument("file", required=False, envvar="DSJOBS_FILE")
-environment = click.option("-e", "--env", metavar="NAME", envvar="DSJOBS_ENV", help="The environment to run in.")
+environment = click.option("-e", "--env", metavar="NAME", help="The environment to run in.")
 variables = click.option(
     "--var", "given", metavar="NAME=VALUE", multiple=True, callback=_variables,
     help="Set a variable; VALUE is read as YAML unless the variable is text. Repeatable.",
 )  # fmt: skip
 var_files = click.option(
-    "--var-file", "var_files", metavar="PATH", multiple=True, envvar="DSJOBS_VAR_FILE",
+    "--var-file", "var_files", metavar="PATH", multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
     help="Set variables from a YAML or JSON file: a mapping of names to values. Repeatable, the last one wins.",
 )  # fmt: skip
 select = click.option(
-    "-s", "--select", metavar="SELECTOR", multiple=True, envvar="DSJOBS_SELECT",
+    "-s", "--select", metavar="SELECTOR", multiple=True,
     help="Run only these jobs: NAME, +NAME (and what it needs), NAME+ (and what needs it), tag:NAME; a comma: both. Repeatable.",
 )  # fmt: skip
 exclude = click.option(
-    "-x", "--exclude", metavar="SELECTOR", multiple=True, envvar="DSJOBS_EXCLUDE",
+    "-x", "--exclude", metavar="SELECTOR", multiple=True,
     help="Leave these jobs out; as --select. Repeatable.",
 )  # fmt: skip
 jobs = click.option(
-    "-j", "--jobs", "max_parallel", metavar="N", type=click.IntRange(min=1), envvar="DSJOBS_JOBS",
+    "-j", "--jobs", "max_parallel", metavar="N", type=click.IntRange(min=1),
     help="How many jobs may be in flight at once.",
 )  # fmt: skip
 color = click.option(
-    "--color", type=click.Choice(["auto", "always", "never"]), default="auto", envvar="DSJOBS_COLOR", show_default=True,
+    "--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
     help="When to use colours.",
 )  # fmt: skip
-quiet = click.option("-q", "--quiet", is_flag=True, envvar="DSJOBS_QUIET", help="Show errors and the answer only.")
-yes = click.option("-y", "--yes", is_flag=True, envvar="DSJOBS_YES", help="Do not ask.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Show errors and the answer only.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 state_dir = click.option(
-    "--state-dir", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), envvar="DSJOBS_STATE_DIR",
+    "--state-dir", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
     help="Where runs are kept. Default: .dsjobs beside the job file.",
 )  # fmt: skip
 
@@ -84,36 +84,32 @@ def duration(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 copy = click.option(
-    "--manifest", "copy", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False), envvar="DSJOBS_MANIFEST",
+    "--manifest", "copy", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False),
     help="Keep the manifest there as well.",
 )  # fmt: skip
-fail_fast = click.option(
-    "--fail-fast", is_flag=True, envvar="DSJOBS_FAIL_FAST", help="After the first failure start nothing more."
-)
+fail_fast = click.option("--fail-fast", is_flag=True, help="After the first failure start nothing more.")
 on_interrupt = click.option(
-    "--on-interrupt", type=click.Choice(["wait", "cancel", "detach"]), envvar="DSJOBS_ON_INTERRUPT",
+    "--on-interrupt", type=click.Choice(["wait", "cancel", "detach"]),
     help="What becomes of running jobs at Ctrl-C or SIGTERM. Default: cancel; Ctrl-C at a terminal asks.",
 )  # fmt: skip
 lock_timeout = click.option(
-    "--lock-timeout", metavar="TIME", default="0s", callback=duration, envvar="DSJOBS_LOCK_TIMEOUT", show_default=True,
+    "--lock-timeout", metavar="TIME", default="0s", callback=duration, show_default=True,
     help="How long to wait for another run of the environment to end.",
 )  # fmt: skip
 new_run = click.option(
-    "--new-run", is_flag=True, envvar="DSJOBS_NEW_RUN",
+    "--new-run", is_flag=True,
     help="Start although an earlier run of the environment has not ended and has jobs in flight.",
 )  # fmt: skip
 timeout = click.option(
-    "--timeout", metavar="TIME", callback=duration, envvar="DSJOBS_TIMEOUT",
+    "--timeout", metavar="TIME", callback=duration,
     help="How long the run may take, e.g. 2h30m; then it is cancelled, with exit code 124.",
 )  # fmt: skip
 
 from_run = click.option(
-    "--from", "from_run", metavar="RUN", envvar="DSJOBS_FROM",
+    "--from", "from_run", metavar="RUN",
     help="Compare with this run: the path of a manifest from elsewhere, or a run's ID. Default: the latest runs here.",
 )  # fmt: skip
-no_cache = click.option(
-    "--no-cache", is_flag=True, envvar="DSJOBS_NO_CACHE", help="Run also what has not changed since its last success."
-)
+no_cache = click.option("--no-cache", is_flag=True, help="Run also what has not changed since its last success.")
 
 
 class _LookedUpThere(click.Option):
@@ -137,20 +133,20 @@ def _address(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 _ACCESS = (
     click.option(
-        "--iam-token", metavar="TOKEN", envvar="DSJOBS_IAM_TOKEN", cls=_LookedUpThere,
+        "--iam-token", metavar="TOKEN", cls=_LookedUpThere,
         help="Use this IAM token. Safer in the variable DSJOBS_IAM_TOKEN: a flag shows in the list of processes.",
     ),
     click.option(
-        "--profile", metavar="NAME", envvar="DSJOBS_PROFILE", cls=_LookedUpThere,
+        "--profile", metavar="NAME", cls=_LookedUpThere,
         help="Profile of the yc command, where that gives the token.",
     ),
     click.option(
-        "--endpoint", metavar="ADDRESS", envvar="DSJOBS_ENDPOINT", cls=_LookedUpThere, callback=_address,
+        "--endpoint", metavar="ADDRESS", cls=_LookedUpThere, callback=_address,
         help="Discovery root instead of the environment's endpoints.",
     ),
     *(
         click.option(
-            f"--endpoint-{service}", metavar="ADDRESS", envvar=f"DSJOBS_ENDPOINT_{service.upper()}", cls=_LookedUpThere,
+            f"--endpoint-{service}", metavar="ADDRESS", cls=_LookedUpThere,
             callback=_address, help=f"Address of the service {service}.",
         )
         for service in SERVICES
@@ -175,14 +171,12 @@ def access(command: Callable[..., int]) -> Callable[..., int]:
 
 
 earlier_run = click.argument("run", default="latest")
-job_file = click.option(
-    "-f", "--file", "file", metavar="FILE", envvar="DSJOBS_FILE", help="The job file whose runs are meant."
-)
+job_file = click.option("-f", "--file", "file", metavar="FILE", help="The job file whose runs are meant.")
 
 
 def output(*kinds: str) -> Callable[[Command], Command]:
     """`-o`, with the kinds that the command can print."""
     return click.option(
-        "-o", "--output", type=click.Choice(kinds), default="text", envvar="DSJOBS_OUTPUT", show_default=True,
+        "-o", "--output", type=click.Choice(kinds), default="text", show_default=True,
         help="What is printed to stdout.",
     )  # fmt: skip

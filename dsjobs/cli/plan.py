@@ -42,13 +42,11 @@ from dsjobs.spec.durations import written as duration
     "--out",
     metavar="PATH",
     type=click.Path(path_type=Path, dir_okay=False),
-    envvar="DSJOBS_OUT",
     help="Save the plan: `dsjobs apply PATH` runs it, if nothing has changed until then.",
 )
 @click.option(
     "--detailed-exitcode",
     is_flag=True,
-    envvar="DSJOBS_DETAILED_EXITCODE",
     help="Exit with 2 where something would run; 0 then means that nothing would.",
 )
 @options.output("text", "json")

@@ -41,9 +41,9 @@ def _tolerances(ctx: click.Context, parameter: click.Parameter, values: tuple[st
 
 @click.command("reproduce", short_help="Run the same again and compare the outputs.")
 @click.argument("run")
-@click.option("-e", "--env", metavar="NAME", envvar="DSJOBS_ENV", help="Run in this environment instead of the same.")
+@click.option("-e", "--env", metavar="NAME", help="Run in this environment instead of the same.")
 @click.option(
-    "--tolerance", "tolerances", metavar="NAME=VALUE", multiple=True, callback=_tolerances, envvar="DSJOBS_TOLERANCE",
+    "--tolerance", "tolerances", metavar="NAME=VALUE", multiple=True, callback=_tolerances,
     help="How far numbers in an output may be apart: auc=1e-6, or train.auc=1e-6 for one job. Repeatable.",
 )  # fmt: skip
 @click.option(

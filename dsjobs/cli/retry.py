@@ -26,7 +26,7 @@ from dsjobs.spec.variables import is_from_outside
 @click.command("retry", short_help="Run again what failed, was skipped or was cancelled.")
 @options.earlier_run
 @click.option(
-    "--from", "from_run", metavar="RUN", envvar="DSJOBS_FROM",
+    "--from", "from_run", metavar="RUN",
     help="The same as RUN: the path of a manifest from elsewhere, for CI that starts empty, or a run's ID.",
 )  # fmt: skip
 @options.job_file

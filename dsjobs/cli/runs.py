@@ -20,7 +20,7 @@ from dsjobs.run.runs import STATES, ListedRun, newest_first
 @options.job_file
 @options.state_dir
 @click.option(
-    "-n", "--limit", metavar="N", type=click.IntRange(min=0), default=20, envvar="DSJOBS_LIMIT", show_default=True,
+    "-n", "--limit", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
     help="Show at most so many; 0 for all.",
 )  # fmt: skip
 @click.option(
@@ -28,10 +28,9 @@ from dsjobs.run.runs import STATES, ListedRun, newest_first
     "states",
     type=click.Choice(STATES),
     multiple=True,
-    envvar="DSJOBS_STATUS",
     help="Only runs that stand like this. Repeatable.",
 )
-@click.option("-e", "--env", metavar="NAME", envvar="DSJOBS_ENV", help="Only runs in this environment.")
+@click.option("-e", "--env", metavar="NAME", help="Only runs in this environment.")
 @options.output("text", "json", "jsonl")
 @options.chdir
 @options.color

@@ -28,9 +28,9 @@ _INSTALL_HINT = "pip install 'dsjobs[server]'"
     "-p", "--project", "projects", metavar="ID=FOLDER", multiple=True,
     help="A project and its folder. Repeatable. Default: the project `local` is this folder.",
 )  # fmt: skip
-@click.option("--host", default="127.0.0.1", envvar="DSJOBS_HOST", show_default=True, help="The address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8765, envvar="DSJOBS_PORT", show_default=True,
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True,
     help="The port to listen at; 0 for any that is free.",
 )  # fmt: skip
 @click.option("--allow-remote", is_flag=True, help="Allow a --host that other machines reach. Needs --token-file.")
@@ -42,7 +42,7 @@ _INSTALL_HINT = "pip install 'dsjobs[server]'"
     help="A name that clients may call this server by. Repeatable.",
 )
 @click.option(
-    "--token-file", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False), envvar="DSJOBS_TOKEN_FILE",
+    "--token-file", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False),
     help="Where the token is, instead of a new one at each start.",
 )  # fmt: skip
 @click.option(
@@ -68,11 +68,10 @@ _INSTALL_HINT = "pip install 'dsjobs[server]'"
 @click.option(
     "--strict",
     is_flag=True,
-    envvar="DSJOBS_STRICT",
     help="Refuse what the service lets pass: unknown fields, null, keys that are no UUID.",
 )
 @click.option(
-    "-j", "--jobs", "max_running", metavar="N", type=click.IntRange(min=1), envvar="DSJOBS_JOBS",
+    "-j", "--jobs", "max_running", metavar="N", type=click.IntRange(min=1),
     help="How many notebooks may run at once. Default: one for each processor.",
 )  # fmt: skip
 @click.option("--poll-interval", metavar="SECONDS", type=click.IntRange(min=1), help="Tell clients how often to poll.")
@@ -101,7 +100,7 @@ _INSTALL_HINT = "pip install 'dsjobs[server]'"
 )
 @click.option("--fault-seed", metavar="N", type=int, help="The seed of the faults' chances.")
 @click.option(
-    "--state-dir", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), envvar="DSJOBS_STATE_DIR",
+    "--state-dir", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
     default=Path(".dsjobs/serve"), show_default=True, help="Where operations are kept.",
 )  # fmt: skip
 @options.output("text", "json")

@@ -153,7 +153,11 @@ def test_open_when_the_project_opens_then_each_status_is_shown_and_the_address_i
 
 
 def test_open_when_the_token_is_asked_for_then_it_is_the_second_line(dsjobs, folder, is_open):
-    assert dsjobs(folder, "open", "analytics", "--token", "-q", YC_IAM_TOKEN=TOKEN) == (0, f"{URL}\n{SESSION}\n", "")
+    assert dsjobs(folder, "open", "analytics", "--show-token", "-q", YC_IAM_TOKEN=TOKEN) == (
+        0,
+        f"{URL}\n{SESSION}\n",
+        "",
+    )
 
 
 def test_open_when_json_is_asked_for_then_it_has_both(dsjobs, folder, is_open):

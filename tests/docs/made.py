@@ -49,7 +49,7 @@ def _flag(option: click.Option) -> str:
 
 
 def _variable(option: click.Option) -> str:
-    return f"`{option.envvar}`" if option.envvar else ""
+    return f"`{option.envvar or 'DSJOBS_VAR_NAME'}`"
 
 
 def _help(option: click.Option) -> str:
