@@ -114,7 +114,8 @@ def failure_lines(job: Mapping[str, Any]) -> list[str]:
     """What failed, where, the end of the traceback, and where the executed notebook lies."""
     failure = job["failure"]
     target = job["request"].get("notebookId") or job["request"].get("cellId")
-    lines = [f"{job['name']} failed ({failure['kind']}): {failure['message']}"]
+    allowed = ", allowed" if job.get("allow_failure") else ""
+    lines = [f"{job['name']} failed ({failure['kind']}{allowed}): {failure['message']}"]
     place = _place(failure)
     if place:
         lines.append(f"  {target}, {place}")
@@ -149,7 +150,8 @@ def summary(manifest: Manifest) -> str:
     warnings = sum(len(_warnings(job)) for job in manifest["jobs"])
     warned = f", {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
     took = f" in {duration(run['duration'])}" if run["duration"] is not None else ", not finished"
-    return counted(manifest["counts"]) + warned + took
+    allowed = sum(job["status"] == "failed" and job.get("allow_failure", False) for job in manifest["jobs"])
+    return counted(manifest["counts"], allowed) + warned + took
 
 
 def _warnings(job: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -158,9 +160,12 @@ def _warnings(job: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return warnings
 
 
-def counted(counts: Mapping[str, int]) -> str:
-    """How many jobs have each status, what needs attention first."""
-    return ", ".join(f"{counts[status]} {status}" for status in _ORDER if counts.get(status))
+def counted(counts: Mapping[str, int], allowed: int = 0) -> str:
+    """How many jobs have each status, what needs attention first; so many of the failures are `allowed`."""
+    words = {status: f"{counts[status]} {status}" for status in _ORDER if counts.get(status)}
+    if allowed:
+        words["failed"] += " (allowed)" if allowed == counts["failed"] else f" ({allowed} allowed)"
+    return ", ".join(words.values())
 
 
 def duration(seconds: float) -> str:

@@ -133,6 +133,7 @@ class Fold:
             "status": _AT_FIRST[record["action"]].value,
             "action": record["action"],
             "selected": record.get("selected", True),
+            "allow_failure": record.get("allow_failure", False),
             "reasons": record["reasons"],
             "needs": record["needs"],
             "request": record["request"],

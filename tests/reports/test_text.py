@@ -59,6 +59,19 @@ def test_table_when_a_run_can_go_on_then_the_last_line_says_how(status, state, f
     assert lines(job("a"), status=status, state=state, detached_at=AT)[-1] == "1 succeeded in 12s" + following
 
 
+@pytest.mark.parametrize(
+    ("others", "said"), [([], "1 failed (allowed) in 12s"), ([False], "2 failed (1 allowed) in 12s")]
+)
+def test_table_when_a_job_failed_that_may_then_it_says_so(others, said):
+    failure = {"kind": "notebook", "message": "ValueError: no"}
+    failed = [
+        job(f"j{n}", status="failed", failure=failure, allow_failure=may) for n, may in enumerate([True, *others])
+    ]
+    told = lines(*failed)
+    assert "j0 failed (notebook, allowed): ValueError: no" in told
+    assert told[-1] == said
+
+
 def test_table_when_the_run_is_not_the_latest_then_it_is_named_in_what_comes_next():
     assert lines(job("a"), status="failed", arguments="20261122-1 -f x.yaml")[-1].endswith(
         "next: dsjobs retry 20261122-1 -f x.yaml"
