@@ -41,9 +41,9 @@ class Bindings:
         self._found: dict[tuple[str, frozenset[str]], dict[int, tuple[str, ...]]] = {}
         # Jobs that share one matrix of hundreds of keys share these as well.
         self._shared: dict[tuple[str, str], frozenset[str]] = {}
-        self._ordered: dict[frozenset[str], tuple[str, ...]] = {}
+        self._one_of_each: dict[frozenset[str], frozenset[str]] = {}  # to find one that is the same takes no comparing
         self._numbers: dict[tuple[int, frozenset[str]], int] = {}
-        self._known: dict[tuple[frozenset[str], tuple[str | None, ...]], int] = {}
+        self._known: dict[tuple[frozenset[str], frozenset[tuple[str, str]]], int] = {}
 
     def of(self, fields: JobFields, cell: Cell | None) -> dict[str, Bound]:
         """What each needed job that has a matrix stands for in `cell` of a job; None for a job without one."""
@@ -59,7 +59,8 @@ class Bindings:
     def shared(self, job: str, need: str) -> frozenset[str]:
         """The keys that the matrices of both jobs have."""
         if (job, need) not in self._shared:
-            self._shared[job, need] = self._matrices[need].keys & self._keys(job)
+            keys = self._matrices[need].keys & self._keys(job)
+            self._shared[job, need] = self._one_of_each.setdefault(keys, keys)
         return self._shared[job, need]
 
     def is_list(self, job: str, need: str) -> bool:
@@ -83,8 +84,8 @@ class Bindings:
         """One for the values that a cell has of these keys, the same for the same values. Cells live as long as matrices do."""
         known = self._numbers.get((id(cell), keys))
         if known is None:
-            ordered = self._ordered.get(keys) or self._ordered.setdefault(keys, tuple(sorted(keys)))
-            values = tuple(cell.ids.get(key) if cell else None for key in ordered)
+            # A matrix may have thousands of keys of which each cell has a few.
+            values = frozenset(item for item in cell.ids.items() if item[0] in keys) if cell else frozenset()
             known = self._numbers[id(cell), keys] = self._known.setdefault((keys, values), len(self._known))
         return known
 
