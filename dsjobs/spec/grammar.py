@@ -13,6 +13,7 @@ from jinja2 import nodes
 from dsjobs.diagnostics import did_you_mean
 from dsjobs.spec.budget import MAX_BITS
 from dsjobs.spec.templates import Reference, TemplateError
+from dsjobs.spec.values import is_halved
 
 MAX_CODE = 10_000
 """Characters between the braces of one template: Jinja takes some 10 µs to read one."""
@@ -66,7 +67,7 @@ def refuse(tree: nodes.Template, filters: Collection[str], tests: Collection[str
 
 def _refuse_node(node: nodes.Node, filters: Collection[str], tests: Collection[str]) -> None:
     if isinstance(node, nodes.Const):
-        _refuse_number(node.value)
+        _refuse_constant(node.value)
     elif isinstance(node, nodes.Getattr):
         _refuse_attribute(node.attr)
     elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
@@ -80,7 +81,11 @@ def _refuse_node(node: nodes.Node, filters: Collection[str], tests: Collection[s
         _refuse_call(node)
 
 
-def _refuse_number(value: Any) -> None:
+def _refuse_constant(value: Any) -> None:
+    if isinstance(value, str) and is_halved(value):
+        raise TemplateError(
+            "DSJ205", "a text of the template has half of a surrogate pair", hint="write the character itself"
+        )
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise TemplateError("DSJ205", f"a number has more than {MAX_BITS} bits")
     if isinstance(value, float) and not math.isfinite(value):
