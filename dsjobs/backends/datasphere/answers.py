@@ -26,8 +26,8 @@ _STATUS_NUMBERS = {1: "OK", 2: "ERROR", 3: "ABORTED"}  # enum ExecutionStatus; 0
 
 @dataclass(frozen=True, slots=True)
 class RawOperation:
-    """An operation as the API has it, whatever method started it. `error` is None where it says nothing; `request_ids`: of the
-    call that told of it, for the end of a message."""
+    """An operation as the API has it, whatever method started it. `error` is None where it says nothing; `answer`: what told
+    of it."""
 
     id: str
     done: bool
@@ -37,7 +37,12 @@ class RawOperation:
     created_at: float | None
     modified_at: float | None
     poll_after: float | None
-    request_ids: str = ""
+    answer: Answer | None = None
+
+    @property
+    def request_ids(self) -> str:
+        """Of the call that told of it, for the end of a message."""
+        return status.request_ids(self.answer, self.error) if self.answer is not None else ""
 
 
 def execution(answer: Answer) -> Operation:
@@ -68,7 +73,7 @@ def read(answer: Answer) -> RawOperation:
         created_at=timestamps.seconds(data.get("createdAt")),
         modified_at=timestamps.seconds(data.get("modifiedAt")),
         poll_after=_poll_interval(answer),
-        request_ids=status.request_ids(answer, error),
+        answer=answer,
     )
 
 

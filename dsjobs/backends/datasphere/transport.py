@@ -48,17 +48,16 @@ class Transport:
         limits = timeouts or self._timeouts
         try:
             # The adapter, not the session: it follows no redirect, keeps no cookie and reads no environment.
-            response = self._adapter().send(
+            response = self._adapter().respond(
                 _prepared(call),
-                stream=True,
                 timeout=(limits.connect, limits.read),
                 verify=self._verify,
                 proxies={} if call.is_direct else self._proxies_for(call.url),
             )
             try:
-                return Answer(call, response.status_code, response.headers, _body(response))
+                return Answer(call, response.status, response.headers, _body(response))
             finally:
-                response.close()
+                _put_back(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _no_answer(call, error) from error
 
@@ -113,12 +112,15 @@ class _Adapter(requests.adapters.HTTPAdapter):
         url = request.url or ""
         return url[len(_origin(url)) :] or "/"
 
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Without cookies and history, which nobody here reads."""
-        response = requests.Response()
-        response.status_code, response.reason, response.raw = resp.status, resp.reason, resp
-        response.headers = resp.headers
+    def respond(self, request: requests.PreparedRequest, **how: Any) -> urllib3.BaseHTTPResponse:
+        """As `send`, but what comes back is urllib3's response, whose body has not been read."""
+        response: Any = self.send(request, stream=True, **how)
+        assert isinstance(response, urllib3.BaseHTTPResponse)
         return response
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> Any:
+        """That of urllib3 itself: nobody here reads cookies and history."""
+        return resp
 
     def close(self) -> None:
         super().close()
@@ -145,15 +147,21 @@ def _prepared(call: Call) -> requests.PreparedRequest:
     return prepared
 
 
-def _body(response: requests.Response) -> bytes:
+def _body(response: urllib3.BaseHTTPResponse) -> bytes:
     parts = []
     size = 0
-    for part in response.iter_content(64 * 1024):
+    for part in response.stream(64 * 1024, decode_content=True):
         parts.append(part)
         size += len(part)
         if size > MAX_BODY_BYTES:
             raise requests.exceptions.ContentDecodingError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
     return b"".join(parts)
+
+
+def _put_back(response: urllib3.BaseHTTPResponse) -> None:
+    """The connection is free for the next call; where the body was not read to its end, it is closed."""
+    response.close()
+    response.release_conn()
 
 
 def _no_answer(call: Call, error: Exception) -> ServiceError:
