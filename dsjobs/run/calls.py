@@ -10,39 +10,75 @@ from typing import Any
 
 Call = Callable[[], Any]
 
+FEW = 2
+"""Threads that are started without asking what they are good for."""
+
+WORTH = 0.003
+"""Seconds: where a call takes less than so long for each thread that makes calls, more threads would make no more calls. They
+would take turns on the interpreter, of which each call needs some tenths of a millisecond, and every turn costs."""
+
+REVIEW = 0.02
+"""Seconds after which it is looked at whether the calls that wait for a thread should have one more."""
+
 
 class Workers:
     """At most `limit` daemon threads that run calls in the order given, but looks after everything else: a late submit makes
-    its job late, a late look only says later that one has ended. A thread starts when a call finds none idle."""
+    its job late, a late look only says later that one has ended. There are as many as the service keeps waiting."""
 
-    def __init__(self, limit: int, post: Callable[[Any], None]) -> None:
-        """`post` gets what each call returns, or the exception that it raised, from the worker's thread."""
+    def __init__(self, limit: int, post: Callable[[Any], None], *, ticks: Callable[[], float]) -> None:
+        """`post` gets what each call returns, or the exception that it raised, from the worker's thread. `ticks`: seconds on a
+        clock that never goes back."""
         self._limit = limit
         self._post = post
+        self._ticks = ticks
         self._calls: deque[Call | None] = deque()
         self._looks: deque[Call] = deque()
         self._tickets: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each call that waits in either
         self._threads: list[threading.Thread] = []
         self._open = 0
+        self._took = 0.0  # seconds that a call takes, of late
+        self._ended = 0
+        self._seen_ended = 0
         self._lock = threading.Lock()
 
-    def run(self, call: Call, *, is_look: bool = False) -> None:
-        """Have `call` made soon; `is_look`: when nothing else waits."""
+    def run(self, call: Call, *, is_look: bool = False) -> bool:
+        """Have `call` made soon; `is_look`: when nothing else waits. Returns whether it may wait longer than it should: `review`
+        is to be called in a while."""
         with self._lock:
             self._open += 1
-            needs_thread = self._open > len(self._threads) and len(self._threads) < self._limit
-        if needs_thread:
-            thread = threading.Thread(target=self._work, name=f"dsjobs-call-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            has_thread = self._open <= len(self._threads)
+            took = self._took
         (self._looks if is_look else self._calls).append(call)
         self._tickets.put(None)
+        if has_thread or len(self._threads) == self._limit:
+            return False
+        if len(self._threads) < FEW or took > WORTH * len(self._threads):
+            self._start(1)
+            return False
+        return True
+
+    def review(self) -> bool:
+        """Start more threads where calls wait and none has ended since the last time; returns whether to look again."""
+        with self._lock:
+            waiting = self._open - len(self._threads)
+            is_stuck = self._ended == self._seen_ended
+            self._seen_ended = self._ended
+        room = self._limit - len(self._threads)
+        if is_stuck and waiting > 0:
+            self._start(min(waiting, room, len(self._threads)))
+        return waiting > 0 and len(self._threads) < self._limit
 
     def close(self) -> None:
         """Let the threads end when they have made the calls that are waiting; looks are not made any more. Does not wait."""
         for _ in self._threads:
             self._calls.append(None)
             self._tickets.put(None)
+
+    def _start(self, number: int) -> None:
+        for _ in range(number):
+            thread = threading.Thread(target=self._work, name=f"dsjobs-call-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _next(self) -> Call | None:
         self._tickets.get()
@@ -53,10 +89,13 @@ class Workers:
 
     def _work(self) -> None:
         while (call := self._next()) is not None:
+            began = self._ticks()
             try:
                 answer = call()
             except BaseException as error:  # noqa: BLE001 - the loop decides what an exception means
                 answer = error
             with self._lock:
                 self._open -= 1
+                self._ended += 1
+                self._took += (self._ticks() - began - self._took) / 8
             self._post(answer)

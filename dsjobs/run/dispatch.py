@@ -11,7 +11,7 @@ from typing import Any
 from dsjobs.backends.protocol import Backend, Submission
 from dsjobs.errors import BackendError
 from dsjobs.model import Operation
-from dsjobs.run.calls import Workers
+from dsjobs.run.calls import REVIEW, Workers
 from dsjobs.run.flights import Answer, CancelFailed, Flight, Look, Timers
 from dsjobs.run.pace import Pace, kind
 from dsjobs.run.secret_values import SecretValues
@@ -51,6 +51,7 @@ class Dispatch:
         self._flights: dict[str, Flight] = {}
         self._by_operation: dict[str, str] = {}
         self._early_looks: set[str] = set()
+        self._is_reviewing = False
 
     def __getitem__(self, job: str) -> Flight | None:
         return self._flights.get(job)
@@ -147,7 +148,7 @@ class Dispatch:
                 return CancelFailed(job, operation_id, error)
             return Look(operation_id)
 
-        self._workers.run(call)
+        self._run(call)
 
     def cancel_later(self, operation_id: str) -> None:
         """Ask again in a while."""
@@ -160,7 +161,18 @@ class Dispatch:
             except BackendError as error:
                 return Answer(job, verb, error)
 
-        self._workers.run(answer, is_look=verb == "poll")
+        self._run(answer, is_look=verb == "poll")
+
+    def _run(self, call: Callable[[], Any], *, is_look: bool = False) -> None:
+        may_wait = self._workers.run(call, is_look=is_look)
+        if may_wait and not self._is_reviewing:
+            self._is_reviewing = True
+            self._timers.add(REVIEW, self._review)
+
+    def _review(self) -> None:
+        self._is_reviewing = self._workers.review()
+        if self._is_reviewing:
+            self._timers.add(REVIEW, self._review)
 
     def _notify(self, operation_id: str) -> None:
         self._post(Look(operation_id))
