@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -11,23 +12,28 @@ from typing import Any
 Call = Callable[[], Any]
 
 FEW = 2
-"""Threads that are started without asking what they are good for."""
+"""Threads that are started without asking whether they are of use."""
 
-WORTH = 0.003
-"""Seconds: where a call takes less than so long for each thread that makes calls, more threads would make no more calls. They
-would take turns on the interpreter, of which each call needs some tenths of a millisecond, and every turn costs."""
+WORTH = 0.002
+"""Seconds. Where a call takes less than so long for each thread that makes calls, more threads would not make more calls: most of
+that time they wait for the interpreter, of which each call needs nearly a millisecond, and every change of hands costs."""
 
 REVIEW = 0.02
-"""Seconds after which it is looked at whether the calls that wait for a thread should have one more."""
+"""Seconds after which it is looked at whether the calls that wait for a thread should have more of them."""
+
+_SMOOTHING = 32
+"""Calls over which the time that one takes is averaged."""
 
 
 class Workers:
     """At most `limit` daemon threads that run calls in the order given, but looks after everything else: a late submit makes
     its job late, a late look only says later that one has ended. There are as many as the service keeps waiting."""
 
-    def __init__(self, limit: int, post: Callable[[Any], None], *, ticks: Callable[[], float]) -> None:
-        """`post` gets what each call returns, or the exception that it raised, from the worker's thread. `ticks`: seconds on a
-        clock that never goes back."""
+    def __init__(
+        self, limit: int, post: Callable[[Any], None], *, ticks: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """`post` gets what each call returns, or the exception that it raised, from the worker's thread. `ticks`: what a call
+        takes is measured by it, in seconds; not the clock of the run, which tests let leap."""
         self._limit = limit
         self._post = post
         self._ticks = ticks
@@ -63,9 +69,10 @@ class Workers:
             waiting = self._open - len(self._threads)
             is_stuck = self._ended == self._seen_ended
             self._seen_ended = self._ended
-        room = self._limit - len(self._threads)
         if is_stuck and waiting > 0:
-            self._start(min(waiting, room, len(self._threads)))
+            started = min(waiting, self._limit - len(self._threads), len(self._threads))
+            self._start(started)
+            waiting -= started
         return waiting > 0 and len(self._threads) < self._limit
 
     def close(self) -> None:
@@ -97,5 +104,5 @@ class Workers:
             with self._lock:
                 self._open -= 1
                 self._ended += 1
-                self._took += (self._ticks() - began - self._took) / 8
+                self._took += (self._ticks() - began - self._took) / _SMOOTHING
             self._post(answer)

@@ -102,7 +102,7 @@ class Executor:
         self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
         self._scheduler = Scheduler(needs_of_run(plan), rules_of(plan, fail_fast=fail_fast))
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put, ticks=clock.ticks)
+        self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
         self._timers = Timers(clock.ticks)
         self._remarks = Remarks(remark, clock.ticks)
         pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
