@@ -26,7 +26,8 @@ def main() -> None:
     print(machine.words(), flush=True)
     tables = []
     with tempfile.TemporaryDirectory(prefix="dsjobs-benchmarks-", dir=arguments.folder) as folder:
-        settings = Settings(Path(folder), arguments.quick, arguments.huge, tuple(arguments.peer or ()))
+        peers, cases = tuple(arguments.peer or ()), tuple(arguments.case or ())
+        settings = Settings(Path(folder), arguments.quick, arguments.huge, peers, cases)
         for name in arguments.only or BENCHMARKS:
             for table in BENCHMARKS[name](settings):
                 print("\n" + text(table), flush=True)
@@ -44,6 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peer", action="append", help="notebooks: beside peers whose names begin like this; repeatable"
     )
+    parser.add_argument("--case", action="append", help="notebooks: cases whose names begin like this; repeatable")
     parser.add_argument("--json", type=Path, metavar="PATH", help="keep the figures there")
     parser.add_argument(
         "--folder", type=Path, default=Path("/var/tmp"), help="on the disk whose sync is measured; default %(default)s"

@@ -47,10 +47,16 @@ def tables(settings: Settings) -> Iterator[Table]:
     """What each further notebook adds, then whole commands."""
     count, rounds = (QUICK_COUNT, 1) if settings.quick else (COUNT, ROUNDS)
     yield from _further(settings, count, rounds)
-    yield _whole(settings, rounds)
-    if importlib.util.find_spec("matplotlib"):
+    if _is_wanted("a whole command", settings):
+        yield _whole(settings, rounds)
+    if _is_wanted("jobs.example.yaml", settings) and importlib.util.find_spec("matplotlib"):
         yield _pipeline(settings, rounds)
-    yield _floors(settings, rounds)
+    if _is_wanted("the floors", settings):
+        yield _floors(settings, rounds)
+
+
+def _is_wanted(case: str, settings: Settings) -> bool:
+    return not settings.cases or case.startswith(settings.cases)
 
 
 def _further(settings: Settings, count: int, rounds: int) -> Iterator[Table]:
@@ -61,6 +67,8 @@ def _further(settings: Settings, count: int, rounds: int) -> Iterator[Table]:
         "NumPy and pandas, in a row": (FRAMES, 1, False),
     }
     for number, (case, (source, parallel, is_chain)) in enumerate(cases.items()):
+        if not _is_wanted(case, settings):
+            continue
         folder = _folder(settings.folder / f"notebooks-{number}", source, count)
         taken = {}
         tools = _wanted(_tools(folder, source, parallel, is_chain=is_chain), settings)
@@ -162,6 +170,11 @@ def _table(title: str, case: str, taken: Mapping[str, Sequence[Sample]]) -> Tabl
         # It comes with jupyterlab and builds a parser whenever jsonschema is imported: seconds, once for each command.
         table.notes.append(
             "NOT TO BE QUOTED: rfc3987_syntax is installed here, which slows down every command of the peers"
+        )
+    if "papermill, command" in taken and importlib.util.find_spec("ploomber_engine"):
+        table.notes.append(
+            "papermill's commands are NOT TO BE QUOTED: ploomber-engine is an engine of papermill's too, which loads it at each "
+            "start, with matplotlib; measure one without the other"
         )
     return table
 

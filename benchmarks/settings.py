@@ -12,13 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Settings:
-    """`folder` is an empty one on a disk, for whatever is written. `quick`: tiny, once. `huge`: 100,000 jobs too. `peers`: how
-    the names of those begin that are measured; all where there is none."""
+    """`folder` is an empty one on a disk, for whatever is written. `quick`: tiny, once. `huge`: 100,000 jobs too. `peers`,
+    `cases`: how the names of those begin that are measured; all where there is none."""
 
     folder: Path
     quick: bool
     huge: bool
     peers: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
 
 
 def dsjobs(*arguments: str) -> list[str]:

@@ -168,7 +168,7 @@ def test_settings_when_a_job_file_has_all_of_them_then_it_is_valid(tmp_path):
         ("endpoints: {datashpere: x}", "unknown key 'datashpere'"),
         ("output_store_endpoint: 'https://x/path'", "without a path"),
         ("workload_identity: {id_token_variable: 'eyJ.a.b'}", "the name of an environment variable"),
-        ("iam_token: t1.a.b", "unknown key 'iam_token'"),
+        ("iam_token: t1.a.b", "has no setting 'iam_token'"),
     ],
 )
 def test_settings_when_one_is_wrong_then_the_job_file_is_invalid(tmp_path, setting, message):

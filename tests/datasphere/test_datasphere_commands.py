@@ -220,7 +220,7 @@ def test_open_when_the_operation_fails_then_the_exit_code_is_4(dsjobs, folder, s
 def test_open_when_it_takes_too_long_then_the_exit_code_is_124(dsjobs, folder, server):
     server.on("POST", OPEN, opening_reply())
 
-    code, _, err = dsjobs(folder, "open", "analytics", "--timeout", "0.1", YC_IAM_TOKEN=TOKEN)
+    code, _, err = dsjobs(folder, "open", "analytics", "--timeout", "0.1s", YC_IAM_TOKEN=TOKEN)
 
     assert code == 124
     assert f"operation {OPERATION} goes on" in err
