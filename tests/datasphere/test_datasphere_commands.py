@@ -205,6 +205,7 @@ def test_open_when_the_project_is_unknown_to_the_service_then_its_own_words_are_
         ({"error": {"code": 1, "message": "x"}}, "opening the project was cancelled"),
         ({}, "its response has no projectUrl"),
         ({"response": {"projectUrl": "javascript:alert(1)"}}, "its response has no projectUrl"),
+        ({"response": {"projectUrl": "https://[abc"}}, "its response has no projectUrl"),
     ],
 )
 def test_open_when_the_operation_fails_then_the_exit_code_is_4(dsjobs, folder, server, fields, message):

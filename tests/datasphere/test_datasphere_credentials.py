@@ -133,6 +133,7 @@ BAD_KEYS = {
     "cut off": (key_file(private_key=PEM[:200]), "is not an RSA key"),
     "another kind": (key_file(private_key=EC_KEY.decode()), "is not an RSA key"),
     "no such file": ("/nowhere/key.json", "cannot be read: No such file"),
+    "of nobody": ("~nobody-has-this-name/key.json", "cannot be read: nobody here has this name"),
     "a bare PEM": (PEM, NEITHER),
     "a bare PEM on one line": (PEM.replace("\n", "\\n"), NEITHER),
     "the start of a PEM": (PEM[:120].replace("\n", " "), NEITHER),

@@ -100,12 +100,12 @@ def layers(
 def address(text: str, *, where: str = "the endpoint", scheme: str = "https") -> str:
     """`text` as a base address: `host:443` gets `scheme`, a default port and a slash at the end go."""
     written = text.strip()
-    parts = urlsplit(written if "://" in written else f"{scheme}://{written}")
     try:
+        parts = urlsplit(written if "://" in written else f"{scheme}://{written}")
         port = parts.port
-    except ValueError:
-        port = -1
-    wrong = parts.username or parts.password or parts.query or parts.fragment or port == -1
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        parts, port = urlsplit(""), None
+    wrong = parts.username or parts.password or parts.query or parts.fragment
     if parts.scheme not in ("https", "http") or not parts.hostname or wrong or any(c.isspace() for c in written):
         shown = "***@" + text.rpartition("@")[2] if "@" in text else text
         raise BackendError(f"{where}: '{shown}' is not the address of a service", retryable=False, hint=_HINT)
@@ -131,7 +131,7 @@ def listed(root: str, answer: Answer) -> dict[str, str]:
 
 def _listed_address(root: str, text: str) -> str:
     asked = urlsplit(root)
-    beside = asked.scheme == "http" and urlsplit(f"//{text}").netloc == asked.netloc
+    beside = asked.scheme == "http" and text.partition("/")[0] == asked.netloc
     found = address(text, where=f"{root}/endpoints", scheme="http" if beside else "https")
     if asked.scheme == "https" and found.startswith("http:"):
         raise BackendError(f"{root}/endpoints lists {found}, which is not encrypted", retryable=False, hint=_HINT)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from dsjobs.backends.datasphere import answers
 from dsjobs.backends.datasphere.answers import RawOperation
@@ -99,6 +100,14 @@ def _look(api: Api, operation_id: str, edge: Edge) -> RawOperation:
             edge.sleep(max(FIRST_LOOK * misses, error.retry_after or 0.0))
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.netloc)
+
+
 def _opened(raw: RawOperation) -> Opened:
     if raw.error is not None:
         failure = answers.failure_of(raw.error)
@@ -106,7 +115,7 @@ def _opened(raw: RawOperation) -> Opened:
         raise BackendError(f"{what} (operation {raw.id}){raw.request_ids}", retryable=False)
     response = raw.response or {}
     url, token = response.get("projectUrl"), response.get("sessionToken")
-    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+    if not isinstance(url, str) or not _is_address(url):
         message = f"operation {raw.id} is done, but its response has no projectUrl{raw.request_ids}"
         raise BackendError(message, retryable=False)
     return Opened(raw.id, url, token if isinstance(token, str) and token else None)

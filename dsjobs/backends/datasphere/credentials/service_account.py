@@ -87,8 +87,9 @@ def _may_be_path(value: str) -> bool:
 def _read(path: str, where: str) -> str:
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError: `~name` where nobody has that name
+        reason = {UnicodeDecodeError: "it is not text", RuntimeError: "nobody here has this name"}.get(type(error))
+        reason = reason or getattr(error, "strerror", None)
         what = f"the key file cannot be read: {reason}"
         raise unusable(where, what, "it holds the path of a key file, or the file's content") from error
 
