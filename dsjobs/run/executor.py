@@ -6,7 +6,6 @@ One thread owns all state. Worker threads make the calls to the backend and post
 
 from __future__ import annotations
 
-import queue
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 
 from dsjobs.backends.protocol import Backend
 from dsjobs.errors import BackendError
+from dsjobs.inbox import Inbox
 from dsjobs.model import Failure, Job, Operation, Plan, Request, Status
 from dsjobs.plan.bindings import Ended, names_of
 from dsjobs.redaction import redacted, redacted_failure, withheld
@@ -101,7 +101,7 @@ class Executor:
         self._secrets, self._redactor = secrets, secrets.redactor
         self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
         self._scheduler = Scheduler(needs_of_run(plan), rules_of(plan, fail_fast=fail_fast))
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._inbox: Inbox[Any] = Inbox()
         self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
         self._timers = Timers(clock.ticks)
         self._remarks = Remarks(remark, clock.ticks)
@@ -178,14 +178,10 @@ class Executor:
 
     def _wait(self) -> list[Any]:
         """Block until something happens, then take everything that has."""
-        while True:
-            try:
-                messages = [self._inbox.get(timeout=self._timers.run_due())]
-            except queue.Empty:
-                continue
-            while not self._inbox.empty():
-                messages.append(self._inbox.get())
-            return messages
+        messages: list[Any] = []
+        while not messages:
+            messages = self._inbox.take(self._timers.run_due())
+        return messages
 
     def _receive(self, message: Any, turn: Turn) -> None:
         if isinstance(message, Answer):
@@ -334,6 +330,7 @@ class Executor:
             return
         self._remarks.looked(flight.job)
         flight.refused_since = None
+        flight.running_at = self._clock.ticks() - flight.accepted
         flight.hint = operation.poll_after
         turn.actions.append(
             lambda: self._dispatch.poll(flight) if flight.look_again else self._dispatch.watch(flight.job)

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from dsjobs.backends.protocol import Backend, Submission
 from dsjobs.errors import BackendError
+from dsjobs.inbox import Inbox
 from dsjobs.marks import MarkedMap, Source, pack
 from dsjobs.model import Job, Operation, Request
 from dsjobs.server import outcomes
@@ -58,7 +58,7 @@ class Runner:
         self._backend = backend
         self._configuration = configuration
         self._notebooks = notebooks
-        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._inbox: Inbox[Callable[[], None]] = Inbox()
         self._queue: deque[str] = deque()
         self._runs: dict[str, _Run] = {}
         self._runs_by_backend_id: dict[str, _Run] = {}
@@ -115,9 +115,10 @@ class Runner:
                 time.sleep(_SWEEP_SECONDS)
 
     def _turn(self) -> None:
-        try:
-            self._inbox.get(timeout=_SWEEP_SECONDS)()
-        except Empty:
+        news = self._inbox.take_one(_SWEEP_SECONDS)
+        if news is not None:
+            news()
+        else:
             for run in list(self._runs.values()):
                 self._look(run)
         self._save_ends()
