@@ -77,8 +77,10 @@ class Dispatch:
         flight = self._flights.pop(job, None)
         if flight is not None and flight.operation_id is not None:
             self._by_operation.pop(flight.operation_id, None)
-            took = self._ticks() - flight.accepted if duration is None else duration
-            self._pace.ended(kind(flight.request), took)
+            if duration is not None:
+                self._pace.ended(kind(flight.request), duration)
+            else:
+                self._pace.seen_ended(kind(flight.request), self._ticks() - flight.accepted, flight.running_at)
         self._forget_early_looks()
 
     def submit(self, flight: Flight) -> None:

@@ -37,7 +37,8 @@ class Flight:
     `put_off` is why its submit waits to be repeated; of the looks that are planned only the one with the number
     `next_look` counts. `cancelling`: why it was asked to end; `known_as`: the operation that the journal has already.
     `submitted_at`: when it was first submitted, as the journal has it (seconds since the epoch); `is_unsure`: a submit may have
-    arrived though its answer did not; `refused_since`: no look has been answered since then."""
+    arrived though its answer did not; `refused_since`: no look has been answered since then;
+    `running_at`: in seconds since `accepted`, when it was last seen to run."""
 
     job: str
     attempt: int
@@ -57,6 +58,7 @@ class Flight:
     submitted_at: float = 0.0
     is_unsure: bool = False
     refused_since: float | None = None
+    running_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

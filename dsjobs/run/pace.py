@@ -89,25 +89,34 @@ class Pace:
         self._spread = spread
 
     def ended(self, kind: str, duration: float) -> None:
-        """Take note of an operation's end."""
+        """Take note of how long an operation took."""
         self._durations.add(kind, duration)
+
+    def seen_ended(self, kind: str, elapsed: float, running_at: float | None) -> None:
+        """The same, where only this is known: it was seen to have ended when it had taken `elapsed`, and to run when it had taken
+        `running_at`; None where no look came before."""
+        if running_at is not None:
+            self._durations.add(kind, (running_at + elapsed) / 2)
+            return
+        # It ended before the first look, so before it was expected. Were it taken for as long as it seems, each first look would
+        # come later than the last one.
+        window = self._durations.expected(kind)
+        self._durations.add(kind, min(elapsed, window[0]) if window is not None else elapsed)
 
     def next_look(self, kind: str, elapsed: float, in_flight: int, hint: float | None = None) -> float:
         """Seconds until the next look at an operation that has taken `elapsed` so far, with `in_flight` of them in all."""
-        wanted, crowd = self._wanted(kind, elapsed)
+        before, wanted, crowd = self._wanted(kind, elapsed)
         budget = in_flight / self._looks.a_second
         floor = max(self._looks.shortest, crowd * budget)
-        varied = max(floor, wanted) * self._spread(1 - JITTER, 1 + JITTER) if wanted <= floor else wanted
-        return max(min(varied, max(LONGEST, budget)), hint or 0.0)
+        varied = floor * self._spread(1 - JITTER, 1 + JITTER) if wanted <= floor else wanted
+        return max(min(before + varied, max(LONGEST, budget)), hint or 0.0)
 
-    def _wanted(self, kind: str, elapsed: float) -> tuple[float, float]:
-        """Seconds until a look would be worth its while, and which share of the operations want one as often."""
+    def _wanted(self, kind: str, elapsed: float) -> tuple[float, float, float]:
+        """Seconds until the operation may end, how long after that a look would be worth its while, and which share of the
+        operations want one as often."""
         window = self._durations.expected(kind)
-        if window is None:
-            return SHARE * elapsed, 1.0
+        if window is None or elapsed > window[1]:
+            return 0.0, SHARE * elapsed, 1.0
         low, high = window
-        if elapsed < low:
-            return low - elapsed, 0.0
-        if elapsed <= high:
-            return (high - low) / LOOKS, (high - low) / (high + low)  # half of those in the window have ended
-        return SHARE * elapsed, 1.0
+        # Half of those in the window have ended. At its very start none has: a look then would be wasted.
+        return max(0.0, low - elapsed), (high - low) / LOOKS, (high - low) / (high + low)

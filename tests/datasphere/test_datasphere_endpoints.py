@@ -108,7 +108,17 @@ def test_address_when_it_is_one_then_it_is_written_in_one_way(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "https://", "ftp://host", "https://user:secret@host", "https://host?x=1", "host:99999", "a b", "host:x", "[abc"],
+    [
+        "",
+        "https://",
+        "ftp://host",
+        "https://user:secret@host",
+        "https://host?x=1",
+        "host:99999",
+        "a b",
+        "host:x",
+        "[abc",
+    ],
 )
 def test_address_when_it_is_none_then_the_error_says_where_it_was_given(text):
     with pytest.raises(BackendError, match=r"YC_ENDPOINT: .* is not the address of a service"):

@@ -65,7 +65,7 @@ def test_calls_when_all_threads_hang_then_a_review_doubles_them_up_to_the_limit(
     reviews = []
     while not reviews or reviews[-1][0]:
         reviews.append((answers.workers.review(), answers.threads))
-    assert reviews == [(True, 4), (True, 8), (False, LIMIT)]
+    assert reviews == [(True, 2 * FEW), (True, 4 * FEW), (True, 8 * FEW), (False, LIMIT)]
     answers.wait_until_inside(LIMIT - FEW)
     answers.gate.set()
     assert answers.take(LIMIT + 1) == ["hung"] * (LIMIT + 1)

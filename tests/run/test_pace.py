@@ -1,5 +1,7 @@
 """The pace of looks, as a pure function of what is known."""
 
+import random
+
 import pytest
 
 from dsjobs.backends.protocol import Looks
@@ -80,3 +82,16 @@ def test_durations_when_taken_from_a_manifest_then_only_successes_count() -> Non
     ]
     assert earlier_durations({"jobs": jobs}) == {"p/a.ipynb": [2.0], "p/c": [3.0]}
     assert kind(Request("p", notebook="a.ipynb")) == "p/a.ipynb"
+
+
+def test_durations_when_only_looks_tell_of_them_then_they_do_not_grow_with_the_looks() -> None:
+    """Each operation takes two to four seconds, and the service says nothing of its times."""
+    subject = pace({"k": [3.0]})
+    chance = random.Random(5)
+    firsts = []
+    for _ in range(1000):
+        end = chance.uniform(2.0, 4.0)
+        moments = looks(subject, end)
+        firsts.append(moments[0])
+        subject.seen_ended("k", moments[-1], moments[-2] if len(moments) > 1 else None)
+    assert 1.8 < min(firsts[-100:]) <= max(firsts[-100:]) < 2.5
