@@ -20,6 +20,17 @@ _OS_PARTS = {
 MODULES = {"posixpath": "os.path"} | {name: name for name in ("os", "os.path", "subprocess", "asyncio", "dotenv")}
 _CHANGES: dict[str, Callable[[str], str]] = {"upper": str.upper, "lower": str.lower, "strip": str.strip, "encode": str}
 _MAX_KEYS = 500
+_LOOKING_METHODS = frozenset(
+    "items keys values get split index count copy join union intersection difference issubset".split()
+)
+_LOOKING_FUNCTIONS = frozenset(
+    "enumerate sorted reversed list tuple set dict frozenset zip tqdm len print pprint display str repr sum any all min max "
+    "map filter isinstance type update join difference intersection union issubset issuperset publish DataFrame Series".split()
+)
+_LOOKING_STATEMENTS = (
+    ast.For, ast.AsyncFor, ast.comprehension, ast.Compare, ast.Starred, ast.BinOp, ast.UnaryOp, ast.FormattedValue, ast.Expr,
+    ast.If, ast.While, ast.Assert,
+)  # fmt: skip
 _GO_THROUGH = frozenset("enumerate sorted reversed list tuple set zip tqdm".split())
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -68,7 +79,7 @@ class Aliases:
     def items(self, node: ast.expr) -> list[ast.expr] | None:
         """The items of a list, tuple, set or mapping that is written down, or that a name stands for."""
         if isinstance(node, ast.Name):
-            value = self._only(node.id)
+            value = self._only(node.id) if self._stays(node.id) else None
             return self.items(value) if isinstance(value, ast.List | ast.Tuple | ast.Set | ast.Dict) else None
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
             return list(node.elts)
@@ -117,6 +128,11 @@ class Aliases:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return self._joined([node.left, node.right], loops)
         if isinstance(node, ast.JoinedStr):
+            if any(
+                isinstance(p, ast.FormattedValue) and (p.format_spec or p.conversion not in (-1, ord("s")))
+                for p in node.values
+            ):
+                return None
             return self._joined([p.value if isinstance(p, ast.FormattedValue) else p for p in node.values], loops)
         return None
 
@@ -144,7 +160,9 @@ class Aliases:
         return found
 
     def _items_of_method(self, function: ast.Attribute) -> list[ast.expr] | None:
-        value = self._only(function.value.id) if isinstance(function.value, ast.Name) else function.value
+        value: Kind | ast.AST | None = function.value
+        if isinstance(function.value, ast.Name):
+            value = self._only(function.value.id) if self._stays(function.value.id) else None
         if function.attr == "split" and isinstance(value, ast.Constant) and isinstance(value.value, str):
             return [ast.copy_location(ast.Constant(word), value) for word in islice(value.value.split(), _MAX_KEYS)]
         if isinstance(value, ast.Dict) and all(value.keys):
@@ -154,6 +172,26 @@ class Aliases:
             if function.attr in ("keys", "values"):
                 return [pair[function.attr == "values"] for pair in pairs]
         return None
+
+    def _stays(self, name: str) -> bool:
+        """Whether a list or mapping is never changed: everything that is done with its name only looks at it."""
+        return all(self._only_looks(load) for load in self.loads.get(name, ()))
+
+    def _only_looks(self, load: ast.Name) -> bool:
+        parent = self.parents[load]
+        if isinstance(parent, ast.Attribute):
+            return isinstance(parent.ctx, ast.Load) and parent.attr in _LOOKING_METHODS
+        if isinstance(parent, ast.Subscript):
+            return isinstance(parent.ctx, ast.Load)
+        if isinstance(parent, ast.Call):
+            name = parent.func.attr if isinstance(parent.func, ast.Attribute) else ""
+            name = parent.func.id if isinstance(parent.func, ast.Name) else name
+            return load in parent.args and name in _LOOKING_FUNCTIONS and not self.is_defined_here(name)
+        if isinstance(parent, ast.keyword):
+            return parent.arg is None  # `f(**d)` gets a copy
+        if isinstance(parent, ast.Dict):
+            return any(key is None and value is load for key, value in zip(parent.keys, parent.values, strict=True))
+        return isinstance(parent, _LOOKING_STATEMENTS)
 
     def _only(self, name: str) -> Kind | ast.expr | Function | None:
         stored = self._stores.get(name, ())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dsjobs.notebook.contract.aliases import Aliases, add_texts
 from dsjobs.notebook.contract.gathering import Gathered
-from dsjobs.notebook.contract.libraries import KNOWN_MODULES
+from dsjobs.notebook.contract.libraries import MAY_DO_ANYTHING
 from dsjobs.notebook.contract.magics import Code, python_of
 from dsjobs.notebook.contract.names import Names
 from dsjobs.notebook.contract.reads import Reads
@@ -36,20 +36,23 @@ class _Parsed:
     tree: ast.Module
 
 
-def contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None = None) -> Contract:
-    """The contract of these cells, which run in their order. `version`: of the Python that runs them, where that is known.
+def contract_of(
+    cells: Sequence[CodeSource], version: tuple[int, int] | None = None, *, is_module: bool = False
+) -> Contract:
+    """The contract of these cells, which run in their order. `version`: of the Python that runs them, where that is known;
+    `is_module`: they are one, which others import.
 
     Never raises, whatever the cells contain.
     """
     try:
-        return _contract_of(cells, version)
+        return _contract_of(cells, version, is_module=is_module)
     except _TOO_MUCH:
         gathered = Gathered()
         gathered.cannot_tell()
         return gathered.contract()
 
 
-def _contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None) -> Contract:
+def _contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None, *, is_module: bool) -> Contract:
     gathered = Gathered()
     parsed = [one for cell in cells if (one := _parsed(cell, version, gathered)) is not None]
     trees = [one.tree for one in parsed]
@@ -65,19 +68,21 @@ def _contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None) -
         try:
             for magic in one.code.magics:
                 gathered.magic(magic)
-            reads.visit_cell(one.tree, one.cell.number, is_certain=not one.cell.may_raise)
-            visitor = scratch_names if one.code.is_scratch else names
+            visitor = scratch_names if one.code.is_scratch else names  # first: it knows of `%env` as a call
             visitor.visit_cell(one.tree, is_certain=not one.cell.may_raise)
+            reads.visit_cell(one.tree, one.cell.number, is_certain=not one.cell.may_raise)
         except _TOO_MUCH:  # a sum of a thousand terms is a tree of a thousand levels
             gathered.cannot_tell()
-    reads.finish()
+    reads.finish(is_module=is_module)
     if any("input_transformer" in cell.source for cell in cells):  # the notebook has a syntax of its own
         gathered.findings = [finding for finding in gathered.findings if finding.code != "DSJ405"]
     return _finished(gathered, scratch)
 
 
 def _finished(gathered: Gathered, scratch: Gathered) -> Contract:
-    gathered.modules = {name for name in gathered.modules | scratch.modules if name not in KNOWN_MODULES}
+    gathered.modules = {
+        name for name in gathered.modules | scratch.modules if name not in sys.stdlib_module_names - MAY_DO_ANYTHING
+    }
     gathered.published |= scratch.published
     gathered.is_dynamic_reads |= scratch.is_dynamic_reads
     gathered.is_dynamic_sets |= scratch.is_dynamic_sets

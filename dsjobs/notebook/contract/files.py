@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dsjobs.notebook.cells import Target
 from dsjobs.notebook.contract.analysis import contract_of
+from dsjobs.notebook.contract.libraries import KNOWN_MODULES
 from dsjobs.notebook.contract.value import CodeSource, Contract, Read
 from dsjobs.notebook.reading import Cell, Notebook
 
@@ -77,6 +78,8 @@ def _with_modules(contract: Contract, folder: Path) -> Contract:
         known.add(name)
         texts = list(islice(_texts(folder, name), _MAX_FILES - files + 1))
         files += len(texts)
+        if not texts and name in KNOWN_MODULES:
+            continue
         if not texts or files > _MAX_FILES:
             return replace(contract, is_dynamic_reads=True, is_dynamic_sets=True, is_dynamic_publishing=True)
         for text in texts:
@@ -89,7 +92,7 @@ def _with_modules(contract: Contract, folder: Path) -> Contract:
 @lru_cache(maxsize=256)
 def _module(text: str) -> Contract:
     """The contract of a module, which many notebooks may import."""
-    return contract_of([CodeSource(0, text)])
+    return contract_of([CodeSource(0, text)], is_module=True)
 
 
 def _texts(folder: Path, name: str) -> Iterator[str | None]:
@@ -129,5 +132,6 @@ def _together(contract: Contract, module: Contract) -> Contract:
         published=contract.published | module.published,
         is_dynamic_reads=contract.is_dynamic_reads or module.is_dynamic_reads,
         is_dynamic_sets=contract.is_dynamic_sets or module.is_dynamic_sets or is_broken,
+        is_dynamic_assignments=contract.is_dynamic_assignments or module.is_dynamic_assignments,
         is_dynamic_publishing=contract.is_dynamic_publishing or module.is_dynamic_publishing,
     )

@@ -35,35 +35,36 @@ class Flow(ast.NodeVisitor):
     def visit_If(self, node: ast.If) -> None:
         self.visit(node.test)
         with self._perhaps(unless=_is_true(node.test)):
-            self._visit_all(node.body)
+            self._visit_block(node.body)
         with self._perhaps():
-            self._visit_all(node.orelse)
+            self._visit_block(node.orelse)
 
     def visit_While(self, node: ast.While) -> None:
         self.visit(node.test)
         with self._perhaps(unless=_is_true(node.test)):
-            self._visit_loop(node.body)
+            self._visit_block(node.body)
         with self._perhaps():
-            self._visit_all(node.orelse)
+            self._visit_block(node.orelse)
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         items = self._aliases.items(node.iter)
         self._visit_iterated(node.iter, items)
-        with self._through(node.target, items), self._perhaps(unless=self._aliases.is_never_empty(node.iter)):
+        is_sure = self._aliases.is_never_empty(node.iter)
+        with self._through(node.target, items, node.body), self._perhaps(unless=is_sure):
             self.visit(node.target)
-            self._visit_loop(node.body)
+            self._visit_block(node.body)
         with self._perhaps():
-            self._visit_all(node.orelse)
+            self._visit_block(node.orelse)
 
     def visit_AsyncFor(self, node: ast.AsyncFor) -> None:
         self.visit_For(node)
 
     def visit_Try(self, node: ast.Try) -> None:
         with self._perhaps(unless=not node.handlers):
-            self._visit_all([*node.body, *node.orelse])
+            self._visit_block([*node.body, *node.orelse])
         with self._perhaps():
             self._visit_all(node.handlers)
-        self._visit_all(node.finalbody)
+        self._visit_block(node.finalbody)
 
     def visit_TryStar(self, node: ast.TryStar) -> None:
         with self._perhaps():
@@ -73,7 +74,7 @@ class Flow(ast.NodeVisitor):
         for item in node.items:
             self.visit(item)
         with self._perhaps(unless=not any(hides_errors(item.context_expr, self._aliases) for item in node.items)):
-            self._visit_all(node.body)
+            self._visit_block(node.body)
 
     def visit_AsyncWith(self, node: ast.AsyncWith) -> None:
         self.visit_With(node)
@@ -104,7 +105,7 @@ class Flow(ast.NodeVisitor):
         self._visit_iterated(first.iter, items)
         is_lazy = isinstance(node, ast.GeneratorExp)
         surely = self._aliases.is_never_empty(first.iter) and not others and not first.ifs and not is_lazy
-        with self._through(first.target, items), self._perhaps(unless=surely):
+        with self._through(first.target, items, [node]), self._perhaps(unless=surely):
             self._visit_all([first.target, *first.ifs])
             for generator in others:
                 self.visit(generator)
@@ -119,11 +120,14 @@ class Flow(ast.NodeVisitor):
     def visit_DictComp(self, node: ast.DictComp) -> None:
         self.visit_ListComp(node)
 
-    def _visit_loop(self, body: Sequence[ast.stmt]) -> None:
+    def _visit_block(self, body: Sequence[ast.stmt]) -> None:
+        """The statements of a block: what follows one that may leave it, or a block around it, may not happen."""
+        before = self._is_certain
         for statement in body:
             self.visit(statement)
-            if any(isinstance(part, ast.Break | ast.Continue) for part in ast.walk(statement)):
+            if leaves(statement):
                 self._is_certain = False
+        self._is_certain = before
 
     def _visit_all(self, nodes: Sequence[ast.AST]) -> None:
         for node in nodes:
@@ -142,10 +146,14 @@ class Flow(ast.NodeVisitor):
         self._is_certain = before
 
     @contextmanager
-    def _through(self, target: ast.expr, items: list[ast.expr] | None) -> Iterator[None]:
-        """Inside, the names of a loop stand for what it runs through, where that is known."""
+    def _through(self, target: ast.expr, items: list[ast.expr] | None, body: Sequence[ast.AST]) -> Iterator[None]:
+        """Inside, the names of a loop stand for what it runs through, where that is known and nothing in `body` changes it."""
         before = self._loops
-        self._loops = {**before, **dict(self._run_through(target, items))} if items else before
+        known = dict(self._run_through(target, items)) if items else {}
+        changed = stored_in(body) if isinstance(body[0], ast.stmt) else walruses_in(body)
+        own = {part.id for part in ast.walk(target) if isinstance(part, ast.Name)}
+        outer = {name: texts for name, texts in before.items() if name not in own | changed}
+        self._loops = {**outer, **{name: texts for name, texts in known.items() if name not in changed}}
         yield
         self._loops = before
 
@@ -159,6 +167,32 @@ class Flow(ast.NodeVisitor):
                 column = [part for item in items or () if (part := _part(item, index)) is not None]
                 if len(column) == len(items or ()):
                     yield from self._run_through(name, column)
+
+
+def leaves(statement: ast.stmt) -> bool:
+    """Whether a statement may end more than itself: `return`, `raise`, `break` and `continue`, also under a condition."""
+    return any(
+        isinstance(part, ast.Return | ast.Raise | ast.Break | ast.Continue) for part in _outside_functions(statement)
+    )
+
+
+def stored_in(body: Sequence[ast.AST]) -> set[str]:
+    """The names that statements give a value to."""
+    parts = (part for statement in body for part in ast.walk(statement))
+    return {part.id for part in parts if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
+
+
+def walruses_in(body: Sequence[ast.AST]) -> set[str]:
+    """The names that expressions give a value to."""
+    parts = (part for expression in body for part in ast.walk(expression))
+    return {part.target.id for part in parts if isinstance(part, ast.NamedExpr)}
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        for child in ast.iter_child_nodes(node):
+            yield from _outside_functions(child)
 
 
 def _part(item: ast.expr, index: int) -> ast.expr | None:

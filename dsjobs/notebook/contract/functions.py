@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dsjobs.notebook.contract.aliases import Aliases, Function
+from dsjobs.notebook.contract.flow import stored_in
 from dsjobs.notebook.contract.gathering import Gathered
 from dsjobs.notebook.contract.value import Finding, Need, Read
 
@@ -39,6 +40,12 @@ class Made:
     @property
     def parameters(self) -> set[str]:
         return {*self.positional, *(parameter.arg for parameter in self.node.args.kwonlyargs)}
+
+    @property
+    def changed(self) -> set[str]:
+        """The names that it gives a value to: a parameter that is one of them is no longer what it was called with."""
+        body = [self.node.body] if isinstance(self.node, ast.Lambda) else self.node.body
+        return stored_in(body)
 
     @property
     def runs_when_called(self) -> bool:
@@ -79,6 +86,11 @@ class Called:
     ) -> None:
         """A call of a name."""
         self._calls.append(_Call(node, cell, caller.name if caller else None, is_certain, loops))
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are functions that read what they are called with."""
+        return any(made.keys for made in self._made.values())
 
     def settle(self, gathered: Gathered, add: Callable[[Read], None]) -> None:
         """Hand what the functions read to `add`, and what they ask where they surely are called to `gathered`."""

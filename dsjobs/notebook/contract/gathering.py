@@ -100,19 +100,22 @@ class Gathered:
 
     def _options(self, text: str) -> None:
         """Names that options such as `--out NAME` assign."""
-        self.assigned.update(re.findall(r"(?:--(?:out|err|proc|output)[ =]|-o )\s*([A-Za-z_]\w*)", text))
+        for names in re.findall(r"(?:--(?:out|err|proc|output)[ =]|-o )\s*([A-Za-z_][\w,]*)", text):
+            self.assigned.update(names.split(","))
 
     def _query(self, magic: Magic) -> None:
-        self.assigned.update(re.findall(r"\b([A-Za-z_]\w*)\s*<<", magic.text + "\n" + magic.body))
+        self.assigned.update(re.findall(r"\b([A-Za-z_]\w*)\s*=?\s*<<", magic.text + "\n" + magic.body))
         self.assigned.update(re.findall(r"--(?:save|destination_var)[ =](\w+)", magic.text))
         if magic.name in magic_names.BIGQUERY:
-            self.assigned.update(re.findall(r"^\s*([A-Za-z_]\w*)", magic.text))
+            self.assigned.update(re.findall(r"(?:^|\s)([A-Za-z_]\w*)", magic.text))
 
     def _line_magic(self, magic: Magic) -> None:
         name, text = magic.name, magic.text.strip()
         if name in ("env", "set_env"):
             self._environment(text)
-        elif name == "load_ext":
+        elif name == "aimport":
+            self.modules.update(word.lstrip("-").partition(".")[0] for word in text.replace(",", " ").split())
+        elif name in ("load_ext", "reload_ext"):
             self._extension(text)
         elif name == "pylab" or name.startswith("reset") or name == "xdel":
             self.is_dynamic_assignments = True

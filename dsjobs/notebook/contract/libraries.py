@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 import sys
 
-KNOWN_MODULES = (sys.stdlib_module_names - {"__main__", "builtins", "runpy"}) | frozenset(
+MAY_DO_ANYTHING = frozenset({"__main__", "builtins", "runpy"})
+"""Modules of Python itself that run other code, or change it."""
+
+KNOWN_MODULES = (sys.stdlib_module_names - MAY_DO_ANYTHING) | frozenset(
     """
     numpy pandas scipy sklearn matplotlib mpl_toolkits seaborn plotly bokeh altair holoviews hvplot panel datashader
     folium geopandas shapely rasterio fiona pyproj contextily h3 statsmodels patsy pymc pymc3 arviz pystan cmdstanpy
@@ -67,6 +70,8 @@ PLAUSIBLE = re.compile(
     rf"(?:{'|'.join(_PREFIXES)})_\w+"
     r"|PG[A-Z]+|PROJ_(?:LIB|DATA)|S3_(?:ENDPOINT|USE_HTTPS|VERIFY_SSL|REGION)\w*|ORACLE_HOME|MPLBACKEND|TZ|LANG|HOME|PATH|TMPDIR"
     r"|DISPLAY|NO_COLOR|FORCE_COLOR|TERM|DATABASE_URL|(?:HTTPS?|FTP|ALL|NO)_PROXY|(?:https?|ftp|all|no)_proxy"
+    r"|MPLCONFIGDIR|TE?MP|MASTER_(?:ADDR|PORT)|(?:LOCAL_|NODE_)?RANK|(?:LOCAL_)?WORLD_SIZE|CUBLAS_\w+|TFDS_\w+|TFHUB_\w+"
+    r"|SENTENCE_TRANSFORMERS_HOME|SCIKIT_LEARN_DATA|HDF5_\w+|PROTOCOL_BUFFERS_\w+|NIXTLA_\w+|KRB5\w*|NLS_\w+|ODBC\w+"
     r"|SOURCE_DATE_EPOCH|PYTHON\w+|LINES|COLUMNS"
 )
 """Variables that a library may read, which no cell has to name."""

@@ -31,11 +31,11 @@ SQL = _words("sql jinjasql")
 BIGQUERY = _words("bigquery bqsql")
 
 HARMLESS = _words(
-    "alias alias_magic aimport autoawait autocall automagic autoreload bookmark cat cd code_wrap colors conda config cp debug "
+    "alias alias_magic autoawait autocall automagic autoreload bookmark cat cd code_wrap colors conda config cp debug "
     "connect_info dhist dirs doctest_mode ed edit gui hist history html javascript js killbgscripts ldir less lf lk ll load "
     "loadpy logoff logon logstart logstate logstop ls lsmagic lx magic mamba man markdown matplotlib micromamba mkdir more mv "
     "notebook page pastebin pdb pdef pdoc pfile pinfo pinfo2 pip popd pprint precision profile psearch psource pushd pwd pycat "
-    "qtconsole quickref rehashx reload_ext rm rmdir save subshell tb tensorboard unalias unload_ext uv watermark who who_ls whos "
+    "qtconsole quickref rehashx rm rmdir save subshell tb tensorboard unalias unload_ext uv watermark who who_ls whos "
     "writefile xmode clear"
 )
 """Line magics that read no variable of the notebook's, and assign none."""
@@ -54,7 +54,8 @@ AUTOMAGIC = (
     HARMLESS
     | STATEMENTS
     | _words(
-        "bash capture dotenv env load_ext lprun macro prun pylab recall rerun reset reset_selective run sc script set_env sh sql "
+        "aimport bash capture dotenv env load_ext reload_ext lprun macro prun pylab recall rerun reset reset_selective run sc "
+        "script set_env sh sql "
         "store sx system time timeit xdel"
     )
 )

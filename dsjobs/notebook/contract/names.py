@@ -86,6 +86,8 @@ class Names(ast.NodeVisitor):
                 self._gathered.is_dynamic_publishing |= module not in _STAR_OF_KNOWN
                 continue
             self._bind(alias.asname or alias.name)
+            if alias.name == "get_ipython" and alias.asname:
+                self._gathered.cannot_tell()
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -131,6 +133,21 @@ class Names(ast.NodeVisitor):
     def visit_Try(self, node: ast.Try) -> None:
         self._conditional(node)
 
+    def visit_TryStar(self, node: ast.TryStar) -> None:
+        self._conditional(node)
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> None:
+        self._conditional(node)
+
+    def visit_With(self, node: ast.With) -> None:
+        self._conditional(node)
+
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> None:
+        self._conditional(node)
+
+    def visit_Match(self, node: ast.Match) -> None:
+        self._conditional(node)
+
     def visit_Subscript(self, node: ast.Subscript) -> None:
         """`globals()["x"] = 1` binds; to look there does nothing."""
         if not _is_namespace(node.value):
@@ -159,10 +176,12 @@ class Names(ast.NodeVisitor):
                 self._gathered.cannot_tell()
             elif function.id in _LOOKING and any(_is_ipython(argument) for argument in node.args):
                 return
-            elif function.id == "get_ipython":  # what holds it can run anything
-                self._gathered.cannot_tell()
             elif function.id in _NAMESPACES and _is_namespace(node):
                 self._gathered.is_dynamic_assignments |= self._reaches_the_top(function.id)
+        if _is_ipython(node):  # what holds it can run anything
+            self._gathered.cannot_tell()
+        elif last_name(function) == "var" and "sympy" in self._gathered.modules:
+            self._gathered.is_dynamic_assignments = True
         if last_name(function) in _IMPORTING:
             self._import(_text(node.args[0]) if node.args else "")
         if self._is_publish(function):
@@ -180,7 +199,7 @@ class Names(ast.NodeVisitor):
             return
         if _is_ipython(node.value) and node.attr in _OF_IPYTHON:
             return
-        if _is_modules(node):
+        if _is_modules(node) or node.attr in ("f_globals", "f_locals", "__globals__"):
             self._gathered.is_dynamic_assignments = self._gathered.is_dynamic_publishing = True
         self.generic_visit(node)
 
@@ -218,6 +237,7 @@ class Names(ast.NodeVisitor):
     def _import(self, name: str) -> None:
         """An import by name, which is empty where it is not known."""
         self._gathered.modules.add(name.partition(".")[0])
+        self._gathered.is_dynamic_assignments |= name in ("__main__", "builtins", "")
         self._gathered.is_dynamic_publishing |= name.partition(".")[0] == "dsjobs"
 
     def _is_publish(self, function: ast.expr) -> bool:
@@ -292,7 +312,12 @@ def _is_namespace(node: ast.expr) -> bool:
 
 
 def _is_ipython(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"
+    """`get_ipython()`, also as a part of IPython, and `InteractiveShell.instance()`."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = last_name(node.func)
+    is_instance = name == "instance" and isinstance(node.func, ast.Attribute)
+    return name == "get_ipython" or (is_instance and last_name(node.func.value) == "InteractiveShell")  # type: ignore[attr-defined]
 
 
 def _is_modules(node: ast.expr) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from dsjobs.notebook.contract import uses
 from dsjobs.notebook.contract.aliases import MODULES, Aliases, Function
-from dsjobs.notebook.contract.flow import Flow, last_name
+from dsjobs.notebook.contract.flow import Flow, last_name, leaves
 from dsjobs.notebook.contract.functions import Called, Key, Made
 from dsjobs.notebook.contract.gathering import Gathered
 from dsjobs.notebook.contract.questions import question
@@ -20,6 +20,10 @@ from dsjobs.notebook.contract.value import Need, Read
 _ONLY_LOOK = frozenset(
     "dict print len sorted list set tuple str repr type iter isinstance id dumps pprint pformat DataFrame".split()
 )
+_KEEPS = (
+    ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.Return, ast.Yield, ast.Tuple, ast.List, ast.Dict, ast.IfExp, ast.BoolOp,
+    ast.Lambda,
+)  # fmt: skip
 _OF_ENVIRON = frozenset({"environ.get", "environ.pop", "environ.setdefault", "getenv"})
 
 
@@ -40,9 +44,11 @@ class Reads(Flow, ast.NodeVisitor):
         self._loops, self._functions = {}, []
         self.visit(tree)
 
-    def finish(self) -> None:
-        """Look at functions where they are called; to be done when all cells have been looked at."""
+    def finish(self, *, is_module: bool = False) -> None:
+        """Look at functions where they are called; to be done when all cells have been looked at. Those of a module are called
+        elsewhere as well."""
         self._called.settle(self._gathered, self._add)
+        self._gathered.is_dynamic_reads |= is_module and self._called.has_keys
         self._gathered.mentions |= self._tested
         for name in self._tested & self._gathered.reads.keys():
             found = self._gathered.reads[name]
@@ -90,9 +96,9 @@ class Reads(Flow, ast.NodeVisitor):
             self._test(node.left)
             self.visit(node.left)
             return
-        self.visit(node.left)
-        for part in node.comparators:
-            self.visit(part)
+        self._visit_all([node.left, right])
+        with self._perhaps():
+            self._visit_all(node.comparators[1:])
 
     def visit_Assign(self, node: ast.Assign) -> None:
         name = node.targets[0].id if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name) else ""
@@ -110,6 +116,7 @@ class Reads(Flow, ast.NodeVisitor):
             bound = ast.Name(alias.asname or alias.name, ast.Load())
             if node.module == "os" and alias.name in ("environ", "environb", "getenv", "*"):
                 self._gathered.is_dynamic_reads |= self._aliases.kind(bound) is None
+                self._gathered.is_dynamic_sets |= self._aliases.kind(bound) is None
             if alias.name in ("BaseSettings", "load_dotenv"):
                 self._gathered.is_dynamic_reads = self._gathered.is_dynamic_sets = True
 
@@ -129,6 +136,11 @@ class Reads(Flow, ast.NodeVisitor):
             self._gathered.program()
         elif kind in ("environ", "getenv", "expandvars") or kind.startswith("environ."):
             self._gathered.is_dynamic_reads = True
+            self._gathered.is_dynamic_sets |= kind == "environ" and self._is_kept(node)
+
+    def _is_kept(self, node: ast.expr) -> bool:
+        """Whether the environment gets another name, by which it may be changed."""
+        return isinstance(self._aliases.parents.get(node), _KEEPS)
 
     def visit_Name(self, node: ast.Name) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -138,6 +150,7 @@ class Reads(Flow, ast.NodeVisitor):
             self._gathered.program()
         elif kind is not None and kind not in MODULES:
             self._gathered.is_dynamic_reads = True
+            self._gathered.is_dynamic_sets |= kind == "environ" and self._is_kept(node)
         self._called.mentioned(node.id)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -164,6 +177,8 @@ class Reads(Flow, ast.NodeVisitor):
         need: Need = "optional"
         if default is None:
             need = "raises" if kind == "environ.pop" else uses.without_value(node, self._aliases)
+        elif isinstance(default, ast.Constant) and default.value is None and kind != "environ.pop":
+            need = "raises" if uses.without_value(node, self._aliases) == "raises" else "optional"
         self._read(name, node, need, default)
         if kind == "environ.setdefault":
             self._set(name)
@@ -186,7 +201,7 @@ class Reads(Flow, ast.NodeVisitor):
     def _read_unknown(self, name: ast.expr, need: Need, default: ast.expr | None) -> None:
         """A read of what a function is called with, or of what nobody knows."""
         inner = self._functions[-1] if self._functions else None
-        if inner is not None and isinstance(name, ast.Name) and name.id in inner.parameters:
+        if inner is not None and isinstance(name, ast.Name) and name.id in inner.parameters - inner.changed:
             surely: Need = need if self._is_certain else "optional"
             inner.keys.append(Key(name.id, surely, default))
         else:
@@ -213,7 +228,7 @@ class Reads(Flow, ast.NodeVisitor):
             self._tested.update(names)
             return
         inner = self._functions[-1] if self._functions else None
-        if inner is not None and isinstance(name, ast.Name) and name.id in inner.parameters:
+        if inner is not None and isinstance(name, ast.Name) and name.id in inner.parameters - inner.changed:
             inner.keys.append(Key(name.id, "optional", None, is_test=True))
         else:
             self._gathered.is_dynamic_reads = True
@@ -283,12 +298,12 @@ class Reads(Flow, ast.NodeVisitor):
         made = Made(name, node)
         before, loops = self._is_certain, self._loops
         self._is_certain = is_known and made.runs_when_called
-        self._loops = {key: value for key, value in loops.items() if key not in made.parameters}
+        self._loops = {key: value for key, value in loops.items() if key not in made.parameters | made.changed}
         self._functions.append(made)
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
         for statement in body:
             self.visit(statement)
-            if any(isinstance(part, ast.Return | ast.Raise) for part in ast.walk(statement)):
+            if isinstance(statement, ast.stmt) and leaves(statement):
                 self._is_certain = False
         self._functions.pop()
         self._is_certain, self._loops = before, loops

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)|\s-v\s+([A-Za-z_]\w*)")
 _PARTS = re.compile(r"\n|;|&&|\|\||[|&]|\$\(|`|\(|\)")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=(?:'[^']*'|\"[^\"]*\"|\S*)\s*")
 _KEYWORDS = frozenset("if then else elif do while until sudo time nohup exec ! {".split())
+_RUNS_OTHERS = re.compile(
+    r"\S*(?:conda|mamba|uvx?)\s+(?:.*\s)?run\b|uvx\b|xargs\b|\S*find\b.*\s-(?:exec|ok)|jupyter-nbconvert\b.*--execute"
+)
 _OURSELVES = re.compile(
     r"(?:\{sys\.executable\}|\S*python[\d.]*) -m (?:pip|ensurepip|venv|compileall|zipfile|json\.tool|nltk)\b"
 )
@@ -24,7 +27,7 @@ KNOWN = frozenset(
 
 def variables(text: str) -> set[str]:
     """The variables that a command names."""
-    return set(_VARIABLE.findall(text))
+    return {name for names in _VARIABLE.findall(text) for name in names if name}
 
 
 def is_known(text: str) -> bool:
@@ -49,6 +52,8 @@ def _is_known_part(part: str) -> bool:
         if word not in _KEYWORDS:
             break
         part = rest.lstrip()
+    if _RUNS_OTHERS.match(part):
+        return False
     if not part or _OURSELVES.match(part) or word.rpartition("/")[2] in KNOWN:
         return True
     return re.fullmatch(r"\d*[<>].*", part) is not None

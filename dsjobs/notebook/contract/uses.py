@@ -19,7 +19,7 @@ _REFUSE_NONE = frozenset(
 )
 _PERHAPS = (
     ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef,
-    ast.IfExp, ast.BoolOp, ast.comprehension, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
+    ast.IfExp, ast.BoolOp, ast.Compare, ast.Assert, ast.comprehension, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
 )  # fmt: skip
 _SHOW = frozenset("print pprint display info debug warning error exception critical".split())
 _AS_TEXT = frozenset({"str", "repr", "format"})
@@ -47,6 +47,8 @@ def _need(node: ast.expr, aliases: Aliases, seen: frozenset[str]) -> Need | None
         return "raises"
     if isinstance(parent, ast.Compare):
         return "raises" if node in parent.comparators and isinstance(parent.ops[0], ast.In | ast.NotIn) else "optional"
+    if isinstance(parent, ast.Assign | ast.AnnAssign) and isinstance(aliases.parents.get(parent), ast.ClassDef):
+        return "optional"  # an attribute of a class: whoever uses it is not looked for
     if isinstance(parent, ast.Assign):
         return _need_of_names(parent.targets, aliases, seen)
     if isinstance(parent, ast.AnnAssign):
@@ -64,8 +66,19 @@ def _need_of_argument(node: ast.expr, call: ast.Call, aliases: Aliases, seen: fr
     if name in _REFUSE_NONE and (call.args[0] is node or name == "join"):
         return "raises"
     if name in _AS_TEXT:
-        return "optional" if _need(call, aliases, seen) == "optional" else None
+        return "optional" if _need(_made_of_text(call, aliases), aliases, seen) == "optional" else None
     return None if name in _SHOW else "optional"
+
+
+def _made_of_text(call: ast.Call, aliases: Aliases) -> ast.expr:
+    """What methods make of it: `str(x).lower()`."""
+    made: ast.expr = call
+    while isinstance(parent := aliases.parents.get(made), ast.Attribute):
+        outer = aliases.parents.get(parent)
+        if not isinstance(outer, ast.Call) or outer.func is not parent:
+            break
+        made = outer
+    return made
 
 
 def _need_of_names(targets: list[ast.expr], aliases: Aliases, seen: frozenset[str]) -> Need | None:
@@ -86,7 +99,8 @@ def _need_of_load(load: ast.Name, aliases: Aliases, seen: frozenset[str]) -> Nee
     if _is_tried(load, aliases):
         return "optional"
     need = _need(load, aliases, seen)
-    return None if need == "raises" and not _surely_happens(load, aliases) else need
+    # Under a condition: that may be one that only holds where there is a value.
+    return "optional" if need == "raises" and not _surely_happens(load, aliases) else need
 
 
 def _is_only_shown(node: ast.expr, aliases: Aliases) -> bool:
@@ -125,8 +139,10 @@ def _surely_happens(node: ast.AST, aliases: Aliases) -> bool:
 
 def _evaluated_first(statement: ast.AST) -> list[ast.expr]:
     """The part of a condition or a loop that is looked at whatever comes of it."""
-    if isinstance(statement, ast.If | ast.While | ast.IfExp):
+    if isinstance(statement, ast.If | ast.While | ast.IfExp | ast.Assert):
         return [statement.test]
+    if isinstance(statement, ast.Compare):
+        return [statement.left, statement.comparators[0]]
     if isinstance(statement, ast.For):
         return [statement.iter]
     return statement.values[:1] if isinstance(statement, ast.BoolOp) else []

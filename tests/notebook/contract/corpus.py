@@ -15,6 +15,7 @@ from dsjobs.diagnostics import Diagnostic, in_order, text
 from dsjobs.notebook import reading
 from dsjobs.notebook.cells import Target
 from dsjobs.notebook.contract.files import contract_at
+from dsjobs.notebook.contract.libraries import KNOWN_MODULES
 from dsjobs.notebook.contract.value import Contract
 
 HERE = Path(__file__).parent
@@ -136,7 +137,7 @@ def shown(made: Contract) -> str:
         "sets": sorted(made.sets),
         "assigned": sorted(made.assigned),
         "published": sorted(made.published),
-        "unknown modules": sorted(made.modules),
+        "unknown modules": sorted(made.modules - KNOWN_MODULES),
         "cannot tell": dynamic,
     }
     return "".join(f"{name}: {', '.join(values)}\n" for name, values in lines.items() if values)

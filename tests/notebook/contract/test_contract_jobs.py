@@ -267,7 +267,7 @@ GIVEN = "x = os.getenv('A')\n"
         (GIVEN + "y = '{}/table'.format(x)", TAKEN),
         ("y = str(os.getenv('A'))", TAKEN),
         ("y = f\"s3://{os.getenv('A')}/table\"", TAKEN),
-        (GIVEN + "if y: z = x + 'a'", TAKEN),
+        (GIVEN + "if y: z = x + 'a'", FREE),
         ("print(os.getenv('A'))", FREE),
         ("os.getenv('A')", FREE),
         ("print(f\"is {os.getenv('A')}\", 'is %s' % os.getenv('A'), str(os.getenv('A')))", FREE),
