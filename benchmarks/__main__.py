@@ -45,7 +45,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peer", action="append", help="notebooks: beside peers whose names begin like this; repeatable"
     )
-    parser.add_argument("--case", action="append", help="notebooks: cases whose names begin like this; repeatable")
+    parser.add_argument(
+        "--case",
+        action="append",
+        help="watching, notebooks: cases that begin like this, such as '0.5 s', 'in flight' or 'trivial'; repeatable",
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="keep the figures there")
     parser.add_argument(
         "--folder", type=Path, default=Path("/var/tmp"), help="on the disk whose sync is measured; default %(default)s"

@@ -47,16 +47,12 @@ def tables(settings: Settings) -> Iterator[Table]:
     """What each further notebook adds, then whole commands."""
     count, rounds = (QUICK_COUNT, 1) if settings.quick else (COUNT, ROUNDS)
     yield from _further(settings, count, rounds)
-    if _is_wanted("a whole command", settings):
+    if settings.wants("a whole command"):
         yield _whole(settings, rounds)
-    if _is_wanted("jobs.example.yaml", settings) and importlib.util.find_spec("matplotlib"):
+    if settings.wants("jobs.example.yaml") and importlib.util.find_spec("matplotlib"):
         yield _pipeline(settings, rounds)
-    if _is_wanted("the floors", settings):
+    if settings.wants("the floors"):
         yield _floors(settings, rounds)
-
-
-def _is_wanted(case: str, settings: Settings) -> bool:
-    return not settings.cases or case.startswith(settings.cases)
 
 
 def _further(settings: Settings, count: int, rounds: int) -> Iterator[Table]:
@@ -67,7 +63,7 @@ def _further(settings: Settings, count: int, rounds: int) -> Iterator[Table]:
         "NumPy and pandas, in a row": (FRAMES, 1, False),
     }
     for number, (case, (source, parallel, is_chain)) in enumerate(cases.items()):
-        if not _is_wanted(case, settings):
+        if not settings.wants(case):
             continue
         folder = _folder(settings.folder / f"notebooks-{number}", source, count)
         taken = {}

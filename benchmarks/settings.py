@@ -21,6 +21,10 @@ class Settings:
     peers: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
 
+    def wants(self, case: str) -> bool:
+        """Whether a case of this name is to be measured."""
+        return not self.cases or case.startswith(self.cases)
+
 
 def dsjobs(*arguments: str) -> list[str]:
     """dsjobs of this checkout, run by this interpreter."""

@@ -58,6 +58,8 @@ def tables(settings: Settings) -> Iterator[Table]:
     )
     spans = Table(f"Watching: how much longer than ideal, each job ±{SPREAD:.0%}", (*columns, "cpu ms a job"))
     for load, target in targets.items():
+        if not settings.wants(f"{load.seconds:g} s"):
+            continue
         runs = [_run(load, settings, shortest=0.02) for _ in range(rounds)]
         known = "yes" if load.again else "no"
         spans.rows.append((load.jobs, load.parallel, load.seconds, known, _ratio(runs), target, *_figures(load, runs)))
@@ -65,8 +67,10 @@ def tables(settings: Settings) -> Iterator[Table]:
         "ideal: each job starts as soon as one of the slots is free, is seen at once, and calls cost nothing"
     )
     spans.notes.append("seen after: the time between an operation's end and the look that finds it, median and 95 %")
-    yield spans
-    yield _in_flight([QUICK] if settings.quick else IN_FLIGHT, settings)
+    if spans.rows:
+        yield spans
+    if settings.wants("in flight"):
+        yield _in_flight([QUICK] if settings.quick else IN_FLIGHT, settings)
 
 
 def _figures(load: Load, runs: list[dict[str, Any]]) -> tuple[float, ...]:
