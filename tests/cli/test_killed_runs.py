@@ -168,9 +168,10 @@ class Project:
             file.write(last[: len(last) // 2])
 
     def bring_to_its_end(self) -> None:
-        """Resume the run, unless it was killed when its last record was written: then there is nothing to take up."""
-        if self.manifest["run"]["status"] == "running":
-            assert self.wait(self.dsjobs("resume"), "end of the run") == 1, self.err
+        """Resume the run. Was it killed when its last record was written, there is nothing to take up, and all that `resume` does is
+        to write the manifest, which may not have been."""
+        is_left = self.manifest["run"]["status"] == "running"
+        assert self.wait(self.dsjobs("resume"), "end of the run") == (1 if is_left else 2), self.err
         assert self.journal is not None
         assert json.loads(self.journal.with_name("manifest.json").read_bytes()) == self.manifest
 
