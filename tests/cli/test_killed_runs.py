@@ -168,8 +168,8 @@ class Project:
             file.write(last[: len(last) // 2])
 
     def bring_to_its_end(self) -> None:
-        """Resume the run. Was it killed when its last record was written, there is nothing to take up, and all that `resume` does is
-        to write the manifest, which may not have been."""
+        """Resume the run. Was it killed when its last record was written, there is nothing to take up, but its manifest may
+        not have been written: `resume` does that."""
         is_left = self.manifest["run"]["status"] == "running"
         assert self.wait(self.dsjobs("resume"), "end of the run") == (1 if is_left else 2), self.err
         assert self.journal is not None
