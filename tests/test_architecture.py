@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "dsjobs"
 
 LEAVES = {"marks", "diagnostics", "errors", "model"}
-ROOT = {"", *LEAVES, "schemas", "files", "secrets", "redaction"}  # "" is the package itself: its version
+ROOT = {"", *LEAVES, "schemas", "files", "inbox", "secrets", "redaction"}  # "" is the package itself: its version
 
 MAY_IMPORT: dict[str, set[str]] = {
     "marks": set(),
@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"marks"},
     "schemas": set(),
     "files": set(),
+    "inbox": set(),
     "explanations": {"diagnostics"},
     "secretforms": {"secrets"},
     "secrets": {"secretforms"},
@@ -69,7 +70,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ["jupyter_client", "nbclient", "nbformat", "zmq", "traitlets", "tornado", "ipykernel"], ("notebook",)
     ),
-    "jinja2": ("spec.sandbox", "spec.grammar", "spec.budget"),
+    "jinja2": ("spec.sandbox", "spec.grammar", "spec.budget", "spec.certain"),
     "jsonschema": (),
     "requests": ("backends.datasphere",),
     **dict.fromkeys(["starlette", "uvicorn"], ("server",)),

@@ -22,7 +22,7 @@ def imported(folder: Path) -> set[str]:
     return {name for name in found if name.startswith("dsjobs.")}
 
 
-def test_server_when_it_imports_then_only_the_protocol_of_backends_and_the_nouns():
+def test_server_when_it_imports_then_only_the_protocol_of_backends_the_nouns_and_the_inbox():
     allowed = (
         "dsjobs.server",
         "dsjobs.backends.protocol",
@@ -30,6 +30,7 @@ def test_server_when_it_imports_then_only_the_protocol_of_backends_and_the_nouns
         "dsjobs.errors",
         "dsjobs.diagnostics",
         "dsjobs.marks",
+        "dsjobs.inbox",
     )
     names = imported(PACKAGE / "server") - {"dsjobs.__version__", "dsjobs.backends"}
     assert {name for name in names if not name.startswith(allowed)} == set()
