@@ -14,7 +14,7 @@ Call = Callable[[], Any]
 FEW = 1
 """Threads that are started without asking whether they are of use. One alone makes more calls than two that take turns."""
 
-WORTH = 0.005
+WORTH = 0.002
 """Seconds. Where a call takes less than so long for each thread that makes calls, more threads would not make more calls: most of
 that time they wait for the interpreter, of which each call needs nearly a millisecond, and every change of hands costs."""
 

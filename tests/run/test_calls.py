@@ -99,7 +99,7 @@ def test_review_when_calls_end_meanwhile_then_no_thread_is_started(answers: Answ
 
 def test_calls_when_the_service_is_slow_then_threads_are_started_as_calls_come(answers: Answers) -> None:
     def slow() -> None:
-        time.sleep(3 * WORTH)
+        time.sleep(10 * WORTH)
 
     for _ in range(60):
         answers.workers.run(slow)
