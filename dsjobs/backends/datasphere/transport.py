@@ -177,7 +177,7 @@ def _no_answer(call: Call, error: Exception) -> ServiceError:
         )
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return ServiceError(f"{call}: no connection in time{_through(error)}", retryable=True)
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError)):
         return ServiceError(f"{call}: no answer in time", retryable=True)
     if isinstance(error, requests.exceptions.ProxyError):
         return ServiceError(f"{call}: the proxy refused: {_reason(error)}", retryable=True)

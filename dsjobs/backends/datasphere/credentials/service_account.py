@@ -87,11 +87,17 @@ def _may_be_path(value: str) -> bool:
 def _read(path: str, where: str) -> str:
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # RuntimeError: `~name` where nobody has that name
-        reason = {UnicodeDecodeError: "it is not text", RuntimeError: "nobody here has this name"}.get(type(error))
-        reason = reason or getattr(error, "strerror", None)
-        what = f"the key file cannot be read: {reason}"
-        raise unusable(where, what, "it holds the path of a key file, or the file's content") from error
+    except OSError as error:
+        raise _unreadable(where, error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(where, "it is not text") from error
+    except RuntimeError as error:  # of `~name`
+        raise _unreadable(where, "nobody here has this name") from error
+
+
+def _unreadable(where: str, reason: str | None) -> BackendError:
+    hint = "it holds the path of a key file, or the file's content"
+    return unusable(where, f"the key file cannot be read: {reason}", hint)
 
 
 def _parse(text: str, where: str, around: Surroundings) -> ServiceAccountKey:
