@@ -169,11 +169,17 @@ class Flow(ast.NodeVisitor):
                     yield from self._run_through(name, column)
 
 
-def leaves(statement: ast.stmt) -> bool:
-    """Whether a statement may end more than itself: `return`, `raise`, `break` and `continue`, also under a condition."""
-    return any(
-        isinstance(part, ast.Return | ast.Raise | ast.Break | ast.Continue) for part in _outside_functions(statement)
-    )
+def leaves(node: ast.AST, *, is_in_loop: bool = False) -> bool:
+    """Whether a statement may end more than itself: by `return` and `raise`, also under a condition, and by `break` and
+    `continue` that are not of a loop of its own."""
+    if isinstance(node, ast.Return | ast.Raise):
+        return True
+    if isinstance(node, ast.Break | ast.Continue):
+        return not is_in_loop
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
+        return False
+    is_in_loop = is_in_loop or isinstance(node, ast.For | ast.AsyncFor | ast.While)
+    return any(leaves(child, is_in_loop=is_in_loop) for child in ast.iter_child_nodes(node))
 
 
 def stored_in(body: Sequence[ast.AST]) -> set[str]:
@@ -186,13 +192,6 @@ def walruses_in(body: Sequence[ast.AST]) -> set[str]:
     """The names that expressions give a value to."""
     parts = (part for expression in body for part in ast.walk(expression))
     return {part.target.id for part in parts if isinstance(part, ast.NamedExpr)}
-
-
-def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-        for child in ast.iter_child_nodes(node):
-            yield from _outside_functions(child)
 
 
 def _part(item: ast.expr, index: int) -> ast.expr | None:

@@ -25,13 +25,18 @@ class Key:
 
 @dataclass(slots=True)
 class Made:
-    """A function: what it reads by name, and by what it is called with, and what it asks."""
+    """A function: what it reads by name, and by what it is called with, and what it asks. `changed`: the names that it gives a
+    value to: a parameter that is one of them is no longer what it was called with."""
 
     name: str
     node: Function
     reads: list[Read] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
     questions: list[Finding] = field(default_factory=list)
+    changed: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.changed = stored_in([self.node.body] if isinstance(self.node, ast.Lambda) else self.node.body)
 
     @property
     def positional(self) -> list[str]:
@@ -40,12 +45,6 @@ class Made:
     @property
     def parameters(self) -> set[str]:
         return {*self.positional, *(parameter.arg for parameter in self.node.args.kwonlyargs)}
-
-    @property
-    def changed(self) -> set[str]:
-        """The names that it gives a value to: a parameter that is one of them is no longer what it was called with."""
-        body = [self.node.body] if isinstance(self.node, ast.Lambda) else self.node.body
-        return stored_in(body)
 
     @property
     def runs_when_called(self) -> bool:

@@ -13,6 +13,10 @@ from dsjobs.notebook.contract.flow import last_name
 from dsjobs.notebook.contract.gathering import Gathered
 from dsjobs.notebook.contract.magics import Magic
 
+# What is inside may not happen, or not to its end.
+_PERHAPS = (
+    ast.If, ast.For, ast.AsyncFor, ast.While, ast.Match, ast.Try, ast.TryStar, ast.With, ast.AsyncWith,
+)  # fmt: skip
 _NAMESPACES = ("globals", "locals", "vars")
 _EXECUTING = frozenset({"exec", "eval", "execfile", "compile"})
 _OF_NAMESPACES = frozenset({"get", "keys", "values", "items", "copy", "__contains__", "__getitem__"})
@@ -41,6 +45,12 @@ class Names(ast.NodeVisitor):
         """Look at one cell. `is_certain`: the notebook does not go on where it raises."""
         self._scopes, self._targets, self._conditions = [], 0, int(not is_certain)
         self.visit(tree)
+
+    def visit(self, node: ast.AST) -> None:
+        is_perhaps = isinstance(node, _PERHAPS)
+        self._conditions += is_perhaps
+        super().visit(node)
+        self._conditions -= is_perhaps
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store) and not self._targets:
@@ -120,33 +130,6 @@ class Names(ast.NodeVisitor):
 
     def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
         self._bind_pattern(node, node.rest)
-
-    def visit_If(self, node: ast.If) -> None:
-        self._conditional(node)
-
-    def visit_For(self, node: ast.For) -> None:
-        self._conditional(node)
-
-    def visit_While(self, node: ast.While) -> None:
-        self._conditional(node)
-
-    def visit_Try(self, node: ast.Try) -> None:
-        self._conditional(node)
-
-    def visit_TryStar(self, node: ast.TryStar) -> None:
-        self._conditional(node)
-
-    def visit_AsyncFor(self, node: ast.AsyncFor) -> None:
-        self._conditional(node)
-
-    def visit_With(self, node: ast.With) -> None:
-        self._conditional(node)
-
-    def visit_AsyncWith(self, node: ast.AsyncWith) -> None:
-        self._conditional(node)
-
-    def visit_Match(self, node: ast.Match) -> None:
-        self._conditional(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         """`globals()["x"] = 1` binds; to look there does nothing."""
@@ -271,11 +254,6 @@ class Names(ast.NodeVisitor):
         self._targets = targets
         self._scopes.pop()
 
-    def _conditional(self, node: ast.AST) -> None:
-        self._conditions += 1
-        self.generic_visit(node)
-        self._conditions -= 1
-
     def _reaches_the_top(self, name: str) -> bool:
         return name == "globals" or not any(scope is not None for scope in self._scopes)
 
@@ -315,9 +293,9 @@ def _is_ipython(node: ast.expr) -> bool:
     """`get_ipython()`, also as a part of IPython, and `InteractiveShell.instance()`."""
     if not isinstance(node, ast.Call):
         return False
+    owner = last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
     name = last_name(node.func)
-    is_instance = name == "instance" and isinstance(node.func, ast.Attribute)
-    return name == "get_ipython" or (is_instance and last_name(node.func.value) == "InteractiveShell")  # type: ignore[attr-defined]
+    return name == "get_ipython" or (owner, name) == ("InteractiveShell", "instance")
 
 
 def _is_modules(node: ast.expr) -> bool:

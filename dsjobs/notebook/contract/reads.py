@@ -303,7 +303,7 @@ class Reads(Flow, ast.NodeVisitor):
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
         for statement in body:
             self.visit(statement)
-            if isinstance(statement, ast.stmt) and leaves(statement):
+            if leaves(statement):
                 self._is_certain = False
         self._functions.pop()
         self._is_certain, self._loops = before, loops

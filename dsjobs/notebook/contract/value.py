@@ -62,8 +62,8 @@ class Contract:
 
     `mentions`: texts in the code that may be names of variables which something reads. `sets`: variables that the code itself
     sets. `assigned`: top-level names that are there when the last cell has run. `published`: names handed to `dsjobs.publish`.
-    `modules`: imported modules of which nothing is known here. Of what is dynamic nothing can be said: any name may be read, set,
-    assigned or published.
+    `modules`: imported modules that may lie beside the notebook: all but Python's own. Of what is dynamic nothing can be said:
+    any name may be read, set, assigned or published.
     """
 
     reads: Mapping[str, Read] = field(default_factory=dict)

@@ -153,6 +153,8 @@ def test_output_when_a_module_beside_puts_it_there_then_nothing_is_said() -> Non
         ("need = ['R']\nfor n in need: os.environ[n]", "", "DSJ407"),
         ("need = {'R': int}\nvalues = {n: kind(os.environ[n]) for n, kind in need.items()}", "", "DSJ407"),
         ("def f():\n with open(os.devnull):\n  return os.environ['R']\nf()", "", "DSJ407"),
+        ("def f():\n for n in (1, 2):\n  if n: break\n return os.environ['R']\nf()", "", "DSJ407"),
+        ("with open(os.devnull):\n while True:\n  break\n os.environ['R']", "", "DSJ407"),
         ("n = int(os.getenv('R', None))", "", "DSJ407"),
         ("def env(n): return os.environ[n]\nenv('R')", "", "DSJ407"),
         ("for n in ('APP_R',): os.environ[n]", "APP_R REGION", "DSJ406"),
