@@ -11,6 +11,9 @@ from typing import Any
 
 Call = Callable[[], Any]
 
+MAX_THREADS = 16
+"""More make `requests` slower, not faster."""
+
 FEW = 1
 """Threads that are started without asking whether they are of use. One alone makes more calls than two that take turns."""
 

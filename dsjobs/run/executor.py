@@ -7,18 +7,16 @@ One thread owns all state. Worker threads make the calls to the backend and post
 from __future__ import annotations
 
 import random
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dsjobs.backends.protocol import Backend
 from dsjobs.errors import BackendError
 from dsjobs.inbox import Inbox
-from dsjobs.model import Failure, Job, Operation, Plan, Request, Status
-from dsjobs.plan.bindings import Ended, names_of
+from dsjobs.model import Failure, Job, Operation, Plan, Status
 from dsjobs.redaction import redacted, redacted_failure, withheld
 from dsjobs.run import failed_calls, records
-from dsjobs.run.calls import Workers
+from dsjobs.run.calls import MAX_THREADS, Workers
 from dsjobs.run.dispatch import Dispatch
 from dsjobs.run.events import (
     Action,
@@ -35,25 +33,17 @@ from dsjobs.run.events import (
     Submit,
     Watch,
 )
-from dsjobs.run.failed_calls import GivenUp
+from dsjobs.run.failed_calls import CANCEL_PATIENCE, GivenUp
 from dsjobs.run.flights import Answer, CancelFailed, Clock, Detach, Flight, Look, RunContext, TimedOut, Timers, Turn
 from dsjobs.run.outcome import Outcome, duration, judge, still_running
 from dsjobs.run.pace import Durations, Pace
 from dsjobs.run.recovery import Recovered
 from dsjobs.run.remarks import Remarks
-from dsjobs.run.requests import held_secrets, render_request, skip_reason
+from dsjobs.run.requests import Requests, idempotency_key
 from dsjobs.run.retries import next_delay
-from dsjobs.run.rules import ended_before, needs_of_run, reused_before, rules_of, skipped_before
+from dsjobs.run.rules import needs_of_run, reused_before, rules_of, skipped_before
 from dsjobs.run.scheduler import Scheduler, run_status
 from dsjobs.run.secret_values import SecretValues
-
-MAX_WORKERS = 16
-"""More threads make `requests` slower, not faster."""
-
-CANCEL_PATIENCE = 300.0
-"""Seconds after which an attempt that took too long, and was asked to end, is given up though it still runs."""
-
-KEY_NAMESPACE = uuid.UUID("6f1c1d3c-6a0b-5b5e-9a44-0d6a6f6b7a01")
 
 Record = dict[str, Any]
 Listener = Callable[[Sequence[Record]], float | None]
@@ -102,15 +92,15 @@ class Executor:
         self._jobs: dict[str, Job] = {p.job.name: p.job for p in plan.jobs if p.action == "run"}
         self._scheduler = Scheduler(needs_of_run(plan), rules_of(plan, fail_fast=fail_fast))
         self._inbox: Inbox[Any] = Inbox()
-        self._workers = Workers(min(MAX_WORKERS, plan.max_parallel), self._inbox.put)
+        self._workers = Workers(min(MAX_THREADS, plan.max_parallel), self._inbox.put)
         self._timers = Timers(clock.ticks)
         self._remarks = Remarks(remark, clock.ticks)
         pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
         self._dispatch = Dispatch(
             backend, context.folder, self._workers, self._timers, pace, secrets, post=self._inbox.put, ticks=clock.ticks
         )
-        self._names: dict[str, Any] = self._template_names()
-        self._ended_jobs = ended_before(plan)
+        run = {"id": context.run_id, "started_at": records.moment(context.started_at)}
+        self._requests = Requests(plan, run, context.header.get("git") or {}, self._redactor)
         self._failed_attempts: dict[str, tuple[int, Outcome]] = {}
         self._stop_written: StopRequested | None = recovered.written_stop if recovered else None
         self._detached: str | None = None
@@ -232,7 +222,7 @@ class Executor:
         return ended
 
     def _skip(self, skip: Skip, turn: Turn) -> None:
-        self._note_end(skip.job, Status.SKIPPED)
+        self._requests.note_end(skip.job, Status.SKIPPED)
         turn.records.append(records.job_skipped(self._clock.now(), skip.job, skip.reason, skip.cause))
 
     def _stop(self, event: StopRequested, turn: Turn) -> None:
@@ -247,14 +237,10 @@ class Executor:
         """Go on where the journal ends. What the backend still knows is looked at; the rest is submitted again with its key,
         which starts nothing anew."""
         for name, (status, outputs) in recovered.ended.items():
-            self._note_end(name, status, outputs)
+            self._requests.note_end(name, status, outputs)
         self._failed_attempts.update(recovered.failed_attempts)
         for attempt in recovered.open_attempts:
-            waited = self._clock.now() - attempt.submitted_at
-            flight = Flight(attempt.job, attempt.number, attempt.request, attempt.key, self._clock.ticks())
-            flight.accepted = self._clock.ticks() - max(0.0, waited)
-            flight.cancelling = attempt.cancelling
-            flight.submitted_at = attempt.submitted_at
+            flight = Flight.taken_up(attempt, self._clock)
             self._dispatch.add(flight)
             if attempt.operation_id is not None and self._backend.capabilities.survives:
                 self._dispatch.accept(flight, Operation(attempt.operation_id))
@@ -263,7 +249,7 @@ class Executor:
                 if flight.cancelling is not None:
                     turn.actions.append(lambda flight=flight: self._dispatch.cancel(flight.operation_id))  # type: ignore[misc]
             else:
-                flight.known_as, flight.is_unsure = attempt.operation_id, True
+                flight.is_unsure = True
                 turn.actions.append(lambda flight=flight: self._dispatch.submit(flight))  # type: ignore[misc]
         self._plan_actions(self._scheduler.restore(recovered.past), turn)
         for job, due in recovered.due.items():
@@ -274,18 +260,14 @@ class Executor:
     def _plan_submit(self, action: Submit, turn: Turn) -> list[Finished]:
         """Plan a submit; where its request cannot even be rendered, the job has ended."""
         job = self._jobs[action.job]
-        names = names_of(job, self._names, self._ended_jobs)
-        reason = skip_reason(job, names) if action.attempt == 1 else None
+        reason = self._requests.skip_reason(job) if action.attempt == 1 else None
         if isinstance(reason, str):
             self._skip(Skip(job.name, reason, reason), turn)
             return [Finished(job.name, Status.SKIPPED, reason)]
-        request = reason or render_request(job, names)
-        if self._redactor and isinstance(request, Request):
-            request = held_secrets(job, request, self._redactor) or request
+        request = reason or self._requests.request(job)
         if isinstance(request, Failure):
-            failure = redacted_failure(request, self._redactor)
-            return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, failure), turn)]
-        key = str(uuid.uuid5(KEY_NAMESPACE, f"{self._context.run_id}/{action.job}/{action.attempt}"))
+            return [self._ended(action.job, action.attempt, Outcome(Status.FAILED, request), turn)]
+        key = idempotency_key(self._context.run_id, action.job, action.attempt)
         submitting = records.job_submitting(self._clock.now(), action.job, action.attempt, key, request)
         flight = Flight(action.job, action.attempt, request, key, self._clock.ticks())
         flight.submitted_at = records.seconds(submitting["at"])
@@ -381,14 +363,9 @@ class Executor:
     def _ended(self, job: str, attempt: int, outcome: Outcome, turn: Turn) -> Finished:
         """Write down an outcome; what comes back is for the scheduler."""
         self._dispatch.remove(job, duration(outcome))
-        self._note_end(job, outcome.status, outcome.outputs)
+        self._requests.note_end(job, outcome.status, outcome.outputs)
         turn.records.append(records.job_finished(self._clock.now(), job, attempt, outcome))
         return Finished(job, outcome.status)
-
-    def _note_end(self, job: str, status: Status, outputs: Mapping[str, Any] | None = None) -> None:
-        """For the templates of the jobs that need it."""
-        matrix = self._jobs[job].matrix if job in self._jobs else {}
-        self._ended_jobs[job] = Ended(status, dict(outputs or {}), matrix)
 
     # --- time limits and cancelling ---
 
@@ -421,12 +398,3 @@ class Executor:
             flight.cancelling = reason
             turn.records.append(records.job_cancelling(self._clock.now(), job, flight.attempt, reason))
         turn.actions.append(lambda: self._dispatch.cancel(operation_id))
-
-    def _template_names(self) -> dict[str, Any]:
-        """What the templates of all jobs may use alike."""
-        return {
-            "vars": {name: value.value for name, value in self._plan.variables.items()},
-            "environment": self._plan.environment,
-            "git": self._context.header.get("git") or {},
-            "run": {"id": self._context.run_id, "started_at": records.moment(self._context.started_at)},
-        }

@@ -19,6 +19,9 @@ SUBMIT_PATIENCE = 300.0
 LOOK_PATIENCE = 300.0
 """Seconds for which an operation that the backend refuses to show is looked for again."""
 
+CANCEL_PATIENCE = 300.0
+"""Seconds after which an attempt that took too long, and was asked to end, is given up though it still runs."""
+
 _NOT_KNOWN = "whether the backend has started it is not known"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dsjobs.errors import BackendError
 from dsjobs.model import Operation, Request
+from dsjobs.run.recovery import OpenAttempt
 from dsjobs.run.store import RunFolder
 
 
@@ -59,6 +60,19 @@ class Flight:
     is_unsure: bool = False
     refused_since: float | None = None
     running_at: float | None = None
+
+    @classmethod
+    def taken_up(cls, attempt: OpenAttempt, clock: Clock) -> Flight:
+        """An attempt of an earlier process, whose end is not known."""
+        now = clock.ticks()
+        return cls(
+            attempt.job, attempt.number, attempt.request, attempt.key,
+            since=now,
+            accepted=now - max(0.0, clock.now() - attempt.submitted_at),
+            cancelling=attempt.cancelling,
+            known_as=attempt.operation_id,
+            submitted_at=attempt.submitted_at,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

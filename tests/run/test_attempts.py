@@ -9,7 +9,7 @@ from memory_backend import MemoryBackend, Script
 from runs import Running, leaping_clock, make_plan
 
 from dsjobs.model import Failure, Retry, Status
-from dsjobs.run.executor import CANCEL_PATIENCE
+from dsjobs.run.failed_calls import CANCEL_PATIENCE
 from dsjobs.run.manifest import fold
 from dsjobs.run.retries import JITTER, next_delay
 from dsjobs.spec.durations import written

@@ -24,9 +24,9 @@ from runs import DIGEST, Running, frozen_clock, graphs, leaping_clock, make_plan
 from dsjobs.errors import BackendError
 from dsjobs.model import Failure, Status
 from dsjobs.run import journal
-from dsjobs.run.executor import KEY_NAMESPACE
 from dsjobs.run.flights import Clock
 from dsjobs.run.manifest import fold
+from dsjobs.run.requests import KEY_NAMESPACE
 
 BROKEN = Failure("notebook", "cell 1 raised ValueError: no", cell_number=1)
 AGAIN = BackendError("the service is busy", retryable=True)
