@@ -1,146 +1,13 @@
-"""The nouns of dsjobs, on one page: frozen dataclasses with plain fields. Functions that work on them live with their stage."""
+"""What will be done: requests, jobs with everything rendered that is known before the run, and the plan."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Literal
 
 from dsjobs.marks import MarkedMap, Position
-
-Contract = Mapping[str, Any]
-"""What an output must look like: a JSON Schema (draft 2020-12); empty for anything. With `severity: warn` beside its keywords, a
-value that is not so is said, and is no failure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A declared variable. `schema` is a JSON Schema that its final value must satisfy. `position`: of the declaration;
-    `default_position`: of the default, where there is one. One that is not `is_understood` has a mistake, which has been
-    reported: nobody misses its value."""
-
-    name: str
-    schema: Mapping[str, Any]
-    has_default: bool
-    default: Any
-    description: str
-    position: Position
-    default_position: Position | None
-    is_understood: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class VariableValue:
-    """The final value of a variable and the layer that it came from: `jobs.yaml:7:11`, `--var-file prod.yaml:1:9`,
-    `DSJOBS_VAR_NAME` or `--var`."""
-
-    value: Any
-    layer: str
-
-
-@dataclass(frozen=True, slots=True)
-class SecretSource:
-    """Where the value of a secret is: in an environment variable or in a file, exactly one of them. `file` is relative to the
-    folder of the file that defines it; in a plan, to that of the job file. One that was read from a plan or a journal has no
-    `position`."""
-
-    name: str
-    env: str | None
-    file: str | None
-    position: Position | None = None
-
-    def as_json(self) -> dict[str, str]:
-        """The shape of the plan and the journal."""
-        return {"env": self.env} if self.env is not None else {"file": self.file or ""}
-
-    @classmethod
-    def from_json(cls, name: str, data: Mapping[str, str]) -> SecretSource:
-        """The source that `as_json` wrote."""
-        return cls(name, data.get("env"), data.get("file"))
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One combination of a matrix. `label`: what stands in brackets in its name, e.g. `seed=1`. `ids`: for each key a text that
-    is the same where the values are."""
-
-    label: str
-    values: Mapping[str, Any]
-    ids: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """The cells of a job, in order. `naming`: the keys that tell one cell from another; `keys`: all that any cell has."""
-
-    cells: tuple[Cell, ...]
-    naming: frozenset[str]
-    keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class JobFields:
-    """What a job, or a `defaults` block, says: raw values, templates not yet rendered; None or empty where it is silent.
-
-    `written` is the mapping in the file: it gives the position of each value.
-    """
-
-    written: MarkedMap
-    name: str = ""
-    description: str = ""
-    project: str | None = None
-    notebook: str | None = None
-    cell: str | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Contract] = field(default_factory=dict)
-    spec: str | None = None
-    spark_connector: str | None = None
-    needs: tuple[str, ...] = ()
-    matrix: Matrix | None = None
-    tags: tuple[str, ...] | None = None
-    run_if: RunIf | None = None
-    when: str | bool | None = None
-    retry: Retry | None = None
-    timeout: str | None = None
-    pool: str | None = None
-    allow_failure: bool | None = None
-    cache: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """A place to run: a backend with the names that stand for its projects and connectors."""
-
-    name: str
-    backend: str
-    projects: Mapping[str, str]
-    spark_connectors: Mapping[str, str]
-    variables: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    defaults: JobFields
-    written: MarkedMap
-    protected: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """A job file, read and checked, with the files that it includes: `includes` has the path and digest of each."""
-
-    name: str
-    description: str
-    file: str
-    digest: str
-    variables: Mapping[str, Variable]
-    environments: Mapping[str, Environment]
-    default_environment: str | None
-    defaults: JobFields
-    max_parallel: int | None
-    jobs: tuple[JobFields, ...]
-    pools: Mapping[str, int] = field(default_factory=dict)
-    includes: Mapping[str, str] = field(default_factory=dict)
-    pool_places: Mapping[str, Position] = field(default_factory=dict)
-    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+from dsjobs.model.written import Contract, Retry, RunIf, SecretSource, VariableValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,34 +63,6 @@ class Request:
         )
 
 
-RunIf = Literal["all_success", "all_done", "none_failed", "at_least_one_success", "all_failed", "at_least_one_failed"]
-"""What must have become of the jobs that a job needs for it to run."""
-
-FailureKind = Literal["notebook", "contract", "aborted", "timeout", "lost", "backend", "template"]
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How often an attempt that failed is followed by another, and when: the first after `delay` seconds, each later one
-    after `backoff` times as long as the one before, at most `max_delay`. `on`: the kinds of failure that deserve it."""
-
-    max_attempts: int = 1
-    delay: float = 0.0
-    backoff: float = 2.0
-    max_delay: float = 300.0
-    on: frozenset[FailureKind] = frozenset({"notebook", "contract", "aborted", "timeout", "lost", "backend"})
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape of the plan."""
-        return {
-            "max_attempts": self.max_attempts,
-            "delay": self.delay,
-            "backoff": self.backoff,
-            "max_delay": self.max_delay,
-            "on": sorted(self.on),
-        }
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job of one environment, with everything rendered that is known before the run.
@@ -246,7 +85,7 @@ class Job:
     outputs: Mapping[str, Contract]
     needs: tuple[str, ...]
     places: tuple[MarkedMap, ...] = ()
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
     tags: tuple[str, ...] = ()
     base: str = ""
@@ -428,113 +267,3 @@ class Plan:
     git_commit: str | None = None
     earlier: EarlierManifest | None = None
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
-
-
-class Status(StrEnum):
-    """Where a job stands. `pending` and `running` are not final."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_terminal(self) -> bool:
-        return self not in (Status.PENDING, Status.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a job failed. `notebook`: a cell raised or the kernel died; `contract`: it ran, but its outputs are not what
-    was promised; `backend`: it could not be started or watched, or a secret had no value; `template`: its inputs could not be
-    rendered.
-
-    `cell_number` counts code cells from 1; `line` is the line of that cell's source, from 1.
-    """
-
-    kind: FailureKind
-    message: str
-    hint: str | None = None
-    cell_number: int | None = None
-    cell_id: str | None = None
-    line: int | None = None
-    source_line: str | None = None
-    exception: str | None = None
-    traceback: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape of the journal and the manifest; what is not known is left out."""
-        fields: dict[str, Any] = {
-            "kind": self.kind,
-            "message": self.message,
-            "hint": self.hint,
-            "cell_number": self.cell_number,
-            "cell_id": self.cell_id,
-            "line": self.line,
-            "source_line": self.source_line,
-            "exception": self.exception,
-            "traceback": list(self.traceback) or None,
-        }
-        return {key: value for key, value in fields.items() if value is not None}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Failure:
-        """The failure that `as_json` wrote."""
-        return cls(**{**data, "traceback": tuple(data.get("traceback", ()))})
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutedNotebook:
-    """What a backend that keeps the executed notebook says of it: the path of the file, and the digest of the code that
-    ran (`sha256:…` over the sources of the code cells)."""
-
-    path: str | None
-    code_digest: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class KernelStart:
-    """How a kernel on this machine was started: as a fork, the usual way, or the usual way but ahead of its notebook, from a
-    pool. `reason`: why not as a fork."""
-
-    way: Literal["fork", "pool", "usual"]
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        return self.way if self.reason is None else f"{self.way}: {self.reason}"
-
-    def as_json(self) -> dict[str, Any]:
-        return {"way": self.way, "reason": self.reason}
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Why a declared output has no value, and what to do about it."""
-
-    message: str
-    hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One look at a submitted job. Until `done`, only `id` and `poll_after` mean anything.
-
-    `poll_after`: seconds to wait before the next look, where the backend gave a hint. `cancelled`: it ended because it was
-    asked to. `outputs`: what was read, None where the backend cannot return any; `unread`: by name those that could not be,
-    where the failure is about nothing else. `kernel_start`: how the kernel was started, where the backend starts one itself and
-    came so far. Times are seconds since the epoch.
-    """
-
-    id: str
-    done: bool = False
-    failure: Failure | None = None
-    cancelled: bool = False
-    outputs: Mapping[str, Any] | None = None
-    unread: Mapping[str, Unread] = field(default_factory=dict)
-    executed: ExecutedNotebook | None = None
-    kernel_start: KernelStart | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
-    poll_after: float | None = None
