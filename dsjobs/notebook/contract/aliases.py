@@ -58,6 +58,10 @@ class Aliases:
                     self.parents[child] = node
                     self._note(child)
         self._kinds: dict[str, Kind] = {"os": "os"}
+        self.is_os_unclear = any(self._kind_of(stored) != "os" for stored in self._stores.get("os", ()))
+        """Whether `os` is sometimes something else: then nothing is known of what is done with it."""
+        if self.is_os_unclear:
+            self._kinds.clear()
         self._settle()
 
     def kind(self, node: ast.AST) -> Kind | None:
@@ -243,12 +247,15 @@ class Aliases:
             return parent.value
         return parent.value if isinstance(parent, ast.AnnAssign | ast.NamedExpr) else None
 
+    def _kind_of(self, stored: Kind | ast.AST | None) -> Kind | None:
+        return self.kind(stored) if isinstance(stored, ast.AST) else stored
+
     def _settle(self) -> None:
         """Finds out what names stand for. One may stand for another: `env = os.environ`, then `get = env.get`."""
         for _ in range(4):
             before = len(self._kinds)
             for name, stored in self._stores.items():
-                kinds = {one if isinstance(one, str) else self.kind(one) if one is not None else None for one in stored}
+                kinds = {self._kind_of(one) for one in stored}
                 kind = kinds.pop()
                 if kind is not None and not kinds:
                     self._kinds[name] = kind

@@ -62,6 +62,8 @@ def _contract_of(cells: Sequence[CodeSource], version: tuple[int, int] | None, *
     }
     aliases = Aliases(trees, may_raise=may_raise, in_commands=words)
     add_texts(aliases, gathered)
+    if aliases.is_os_unclear:
+        gathered.is_dynamic_reads = gathered.is_dynamic_sets = True
     reads, scratch = Reads(aliases, gathered), Gathered()
     names, scratch_names = Names(gathered, trees), Names(scratch, trees)
     for one in parsed:

@@ -7,7 +7,7 @@ A name that is assigned under a condition counts as assigned. What assigns names
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dsjobs.notebook.contract.flow import last_name
 from dsjobs.notebook.contract.gathering import Gathered
@@ -25,10 +25,30 @@ _OF_IPYTHON = frozenset(
 )
 _LOOKING = frozenset({"str", "repr", "type", "print", "hasattr", "isinstance", "bool", "dir", "len", "sorted", "list"})
 _IMPORTING = frozenset({"import_module", "__import__", "exec_module", "load_module", "load_source"})
-_STAR_OF_KNOWN = frozenset(
-    "math cmath random typing os.path itertools functools collections string re datetime time pathlib statistics numpy sympy "
-    "pyspark.sql.functions pyspark.sql.types ipywidgets matplotlib.pyplot tqdm.notebook tkinter turtle dataclasses".split()
-)
+# Modules of which `import *` is known to give no values but these: functions and classes are no outputs.
+STAR_OF_KNOWN: Mapping[str, Sequence[str]] = {
+    "math": ("pi", "e", "tau", "inf", "nan"),
+    "cmath": ("pi", "e", "tau", "inf", "nan"),
+    "numpy": ("pi", "e", "inf", "nan", "euler_gamma", "newaxis", "little_endian", "typecodes", "__version__"),
+    "string": (
+        "ascii_letters", "ascii_lowercase", "ascii_uppercase", "digits", "hexdigits", "octdigits", "printable", "punctuation",
+        "whitespace",
+    ),
+    "os.path": (
+        "curdir", "pardir", "sep", "pathsep", "defpath", "altsep", "extsep", "devnull", "supports_unicode_filenames",
+    ),
+    "re": (
+        *"AILMSXU", "ASCII", "IGNORECASE", "LOCALE", "MULTILINE", "DOTALL", "VERBOSE", "UNICODE", "NOFLAG",
+    ),
+    "datetime": ("MINYEAR", "MAXYEAR"),
+    "typing": ("TYPE_CHECKING",),
+    "functools": ("WRAPPER_ASSIGNMENTS", "WRAPPER_UPDATES"),
+    **dict.fromkeys(
+        "random itertools collections pathlib statistics dataclasses turtle sympy pyspark.sql.functions pyspark.sql.types "
+        "tqdm.notebook".split(),
+        (),
+    ),
+}  # fmt: skip
 
 
 class Names(ast.NodeVisitor):
@@ -92,8 +112,10 @@ class Names(ast.NodeVisitor):
         self._gathered.modules.add(module.partition(".")[0] if not node.level else module)
         for alias in node.names:
             if alias.name == "*":
-                self._gathered.is_dynamic_assignments |= module not in _STAR_OF_KNOWN
-                self._gathered.is_dynamic_publishing |= module not in _STAR_OF_KNOWN
+                self._gathered.is_dynamic_assignments |= module not in STAR_OF_KNOWN
+                self._gathered.is_dynamic_publishing |= module not in STAR_OF_KNOWN
+                for name in STAR_OF_KNOWN.get(module, ()):
+                    self._bind(name)
                 continue
             self._bind(alias.asname or alias.name)
             if alias.name == "get_ipython" and alias.asname:

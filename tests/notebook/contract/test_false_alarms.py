@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dsjobs.cli import loading
 from dsjobs.cli.contracts import Contracts
+from dsjobs.notebook.contract.names import STAR_OF_KNOWN
+
+JSON = str | int | float | list | tuple | dict
 
 HEAD = "import os"
 JOB = """\
@@ -50,6 +55,9 @@ NOT_NEEDED = {
     "a return in a while": "def f(c=1):\n while True:\n  if c: return c\n  os.environ['R']\nf()",
     "a return in an if": "def f(c=1):\n if True:\n  if c: return c\n  os.environ['R']\nf()",
     "a return before finally": "def f(c=1):\n try:\n  if c: return c\n  os.environ['R']\n finally: pass\nf()",
+    "another os": "os = __import__('types').SimpleNamespace(environ={'R': 1})\nos.environ['R']",
+    "an os that a function is called with": "def f(os): return os.environ['R']\nf(type('O', (), {'environ': {'R': 1}}))",
+    "an os of a loop": "for os in (): os.environ['R']",
     "a question after a return": "def f(c=1):\n with open(os.devnull):\n  if c: return c\n  input()\nf()",
     "a name that the loop changes": "os.environ['REGION']='eu'\nfor n in ('region',):\n n = n.upper()\n os.environ[n]",
     "a parameter that is changed": "os.environ['APP_R']='1'\ndef env(n):\n n = 'APP_' + n\n return os.environ[n]\nenv('R')",
@@ -102,6 +110,7 @@ READ = {
     "find -exec": "!find . -name '*.py' -exec python {} \\;",
     "its length in a shell": "!echo ${#R}",
     "a test in a shell": "%%bash\nif [[ -v R ]]; then echo 1; fi",
+    "an os that is not always one": "os = os if True else None\nos.environ['R']",
     "%aimport": "%load_ext autoreload\n%aimport config",
     "another extension": "%reload_ext mine",
 }
@@ -140,6 +149,24 @@ MADE = {
 @pytest.mark.parametrize("code", MADE.values(), ids=MADE)
 def test_output_when_something_makes_it_then_nothing_is_said(code: str) -> None:
     assert said(code, outputs="x") == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [name for name in STAR_OF_KNOWN if name.partition(".")[0] in sys.stdlib_module_names - {"turtle"}],  # of a screen
+)
+def test_output_when_it_is_a_value_of_a_known_module_whose_names_are_imported_then_nothing_is_said(module: str) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"from {module} import *", namespace)
+    del namespace["__builtins__"]
+    values = {name for name, value in namespace.items() if isinstance(value, JSON | None)}
+
+    assert values <= set(STAR_OF_KNOWN[module])
+    assert said(f"from {module} import *", outputs=" ".join(values)) == []
+
+
+def test_output_when_it_is_no_value_of_a_known_module_whose_names_are_imported_then_it_is_missed() -> None:
+    assert [code for code, _ in said("from math import *", outputs="auc")] == ["DSJ408"]
 
 
 def test_output_when_a_module_beside_puts_it_there_then_nothing_is_said() -> None:
