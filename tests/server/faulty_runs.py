@@ -161,10 +161,11 @@ def stop_when_only_struck_are_left(
     waits. `due`: what the jobs must come to where these are struck."""
 
     def is_time() -> bool:
-        ends = due(struck(run, words))
+        left = struck(run, words)
+        ends = due(left)
         ran = {name for name, end in ends.items() if end.runs}
-        # A struck operation whose notebook is missing still ends by itself.
-        ended = {name for name, end in ends.items() if end.status not in ("skipped", "cancelled")}
+        # One whose notebook is missing ends by itself, struck or not.
+        ended = {name for name, end in ends.items() if end.status != "skipped"} - (left & ran)
         return run.has_ended or (set(run.runs()) >= ran and run.ended() >= ended)
 
     until(is_time, patience)
