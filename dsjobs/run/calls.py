@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import queue
 import threading
 import time
@@ -30,7 +32,9 @@ _SMOOTHING = 32
 
 class Workers:
     """At most `limit` daemon threads that run calls in the order given, but looks after everything else: a late submit makes
-    its job late, a late look only says later that one has ended. There are as many as the service keeps waiting."""
+    its job late, a late look only says later that one has ended. Of the looks that wait, the one at the oldest operation comes
+    first: of operations that take about as long as each other it is the one that has most probably ended. There are as many
+    threads as the service keeps waiting."""
 
     def __init__(
         self, limit: int, post: Callable[[Any], None], *, ticks: Callable[[], float] = time.perf_counter
@@ -41,7 +45,8 @@ class Workers:
         self._post = post
         self._ticks = ticks
         self._calls: deque[Call | None] = deque()
-        self._looks: deque[Call] = deque()
+        self._looks: list[tuple[float, int, Call]] = []  # a heap: the oldest first
+        self._sequence = itertools.count()
         self._tickets: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each call that waits in either
         self._threads: list[threading.Thread] = []
         self._open = 0
@@ -49,19 +54,23 @@ class Workers:
         self._ended = 0
         self._seen_ended = 0
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
 
-    def run(self, call: Call, *, is_look: bool = False) -> bool:
-        """Have `call` made soon; `is_look`: when nothing else waits. Returns whether it may wait longer than it should: `review`
-        is to be called in a while."""
+    def run(self, call: Call, *, looks_at: float | None = None) -> bool:
+        """Have `call` made soon; one that only looks at an operation, when nothing else waits: `looks_at` is since when it has
+        gone on, in ticks. Returns whether it may wait longer than it should: `review` is to be called in a while."""
         with self._lock:
             self._open += 1
             has_thread = self._open <= len(self._threads)
-            took = self._took
-        (self._looks if is_look else self._calls).append(call)
+            is_worth_it = self._took > WORTH * len(self._threads)
+            if looks_at is None:
+                self._calls.append(call)
+            else:
+                heapq.heappush(self._looks, (looks_at, next(self._sequence), call))
         self._tickets.put(None)
         if has_thread or len(self._threads) == self._limit:
             return False
-        if len(self._threads) < FEW or took > WORTH * len(self._threads):
+        if len(self._threads) < FEW or is_worth_it:
             self._start(1)
             return False
         return True
@@ -78,6 +87,12 @@ class Workers:
             waiting -= started
         return waiting > 0 and len(self._threads) < self._limit
 
+    def wait(self, seconds: float) -> None:
+        """Wait until no call is under way or waits, but at most so long."""
+        with self._lock:
+            if self._open:
+                self._idle.wait(seconds)
+
     def close(self) -> None:
         """Let the threads end when they have made the calls that are waiting; looks are not made any more. Does not wait."""
         for _ in self._threads:
@@ -92,10 +107,8 @@ class Workers:
 
     def _next(self) -> Call | None:
         self._tickets.get()
-        try:
-            return self._calls.popleft()
-        except IndexError:
-            return self._looks.popleft()
+        with self._lock:
+            return self._calls.popleft() if self._calls else heapq.heappop(self._looks)[2]
 
     def _work(self) -> None:
         while (call := self._next()) is not None:
@@ -108,4 +121,8 @@ class Workers:
                 self._open -= 1
                 self._ended += 1
                 self._took += (self._ticks() - began - self._took) / _SMOOTHING
+                is_last = not self._open
             self._post(answer)
+            if is_last:
+                with self._lock:
+                    self._idle.notify_all()

@@ -35,6 +35,7 @@ from dsjobs.run.events import (
 )
 from dsjobs.run.failed_calls import CANCEL_PATIENCE, GivenUp
 from dsjobs.run.flights import Answer, CancelFailed, Clock, Detach, Flight, Look, RunContext, TimedOut, Timers, Turn
+from dsjobs.run.news import News
 from dsjobs.run.outcome import Outcome, duration, judge, still_running
 from dsjobs.run.pace import Durations, Pace
 from dsjobs.run.recovery import Recovered
@@ -94,6 +95,7 @@ class Executor:
         self._inbox: Inbox[Any] = Inbox()
         self._workers = Workers(min(MAX_THREADS, plan.max_parallel), self._inbox.put)
         self._timers = Timers(clock.ticks)
+        self._news = News(self._inbox, self._timers, self._workers)
         self._remarks = Remarks(remark, clock.ticks)
         pace = Pace(backend.capabilities.looks, durations or Durations(), random.uniform)
         self._dispatch = Dispatch(
@@ -126,7 +128,7 @@ class Executor:
             self._take(self._first_turn(plan_digest))
             while not self._scheduler.is_finished and self._detached is None:
                 turn = Turn()
-                for message in self._wait():
+                for message in self._news.take():
                     self._receive(message, turn)
                 self._take(turn)
             if self._detached is not None and not self._scheduler.is_finished:
@@ -165,13 +167,6 @@ class Executor:
         again = listener(told)
         if again is not None:
             self._timers.add(again, lambda: self._tell(listener, ()))
-
-    def _wait(self) -> list[Any]:
-        """Block until something happens, then take everything that has."""
-        messages: list[Any] = []
-        while not messages:
-            messages = self._inbox.take(self._timers.run_due())
-        return messages
 
     def _receive(self, message: Any, turn: Turn) -> None:
         if isinstance(message, Answer):

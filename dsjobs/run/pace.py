@@ -31,6 +31,9 @@ LOOKS = 16
 KEPT = 64
 """Durations remembered of each kind."""
 
+_SMOOTHING = 64
+"""Looks over which it is averaged how many are at operations that take longer than expected."""
+
 
 def kind(request: Request) -> str:
     """What operations must have in common to be expected to take as long as each other: project and notebook."""
@@ -87,6 +90,7 @@ class Pace:
         self._looks = looks
         self._durations = durations
         self._spread = spread
+        self._late = 0.0  # the share of looks, of late, at operations that took longer than expected
 
     def ended(self, kind: str, duration: float) -> None:
         """Take note of how long an operation took."""
@@ -115,8 +119,13 @@ class Pace:
         """Seconds until the operation may end, how long after that a look would be worth its while, and which share of the
         operations want one as often."""
         window = self._durations.expected(kind)
-        if window is None or elapsed > window[1]:
+        if window is None:
             return 0.0, SHARE * elapsed, 1.0
         low, high = window
+        is_late = elapsed > high
+        self._late += (is_late - self._late) / _SMOOTHING
+        share = (high - low) / (high + low)
+        if is_late:
+            return 0.0, SHARE * elapsed, max(share, self._late)
         # Half of those in the window have ended. At its very start none has: a look then would be wasted.
-        return max(0.0, low - elapsed), (high - low) / LOOKS, (high - low) / (high + low)
+        return max(0.0, low - elapsed), (high - low) / LOOKS, share

@@ -117,3 +117,27 @@ def test_workers_when_only_one_may_be_then_one_is() -> None:
     assert one.take(3) == ["hung"] * 3
     assert one.threads == 1
     one.workers.close()
+
+
+def test_looks_when_several_wait_then_after_all_else_and_the_oldest_operation_first() -> None:
+    one = Answers(limit=1)
+    one.workers.run(one.hang)
+    one.wait_until_inside(1)
+    for since in (3.0, 1.0, 2.0):
+        one.workers.run(lambda since=since: since, looks_at=since)
+    one.workers.run(lambda: "submit")
+    one.gate.set()
+    assert one.take(5) == ["hung", "submit", 1.0, 2.0, 3.0]
+    one.workers.close()
+
+
+def test_wait_when_a_call_is_under_way_then_until_it_has_ended_or_the_time_is_over(answers: Answers) -> None:
+    answers.workers.wait(LONG)  # nothing is under way
+    answers.workers.run(answers.hang)
+    answers.workers.wait(0.01)
+    assert answers.posted.empty()
+    threading.Timer(0.05, answers.gate.set).start()
+    began = time.monotonic()
+    answers.workers.wait(LONG)
+    assert time.monotonic() - began < LONG / 2
+    assert answers.take(1) == ["hung"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import resource
 import subprocess
@@ -26,6 +27,7 @@ from dsjobs.model import Failure, Status
 from dsjobs.run import journal
 from dsjobs.run.flights import Clock
 from dsjobs.run.manifest import fold
+from dsjobs.run.pace import SHARE
 from dsjobs.run.requests import KEY_NAMESPACE
 
 BROKEN = Failure("notebook", "cell 1 raised ValueError: no", cell_number=1)
@@ -338,7 +340,8 @@ def test_notify_when_it_comes_often_for_nothing_then_looks_do_not_multiply(tmp_p
     clock = FastTime(backend, notices=60)
     running = Running(make_plan({"a": []}), backend, tmp_path, clock=Clock(lambda: 0.0, clock)).start()
     assert running.result() is Status.SUCCEEDED
-    assert 1 <= clock.looks_in_quiet <= 25
+    # One series, of which each look comes a twentieth of the time so far after the last one.
+    assert 1 <= clock.looks_in_quiet <= 3 + math.log1p(100 / clock.before_quiet) / math.log(1 + SHARE)
 
 
 class FastTime:
@@ -348,16 +351,24 @@ class FastTime:
     def __init__(self, backend: MemoryBackend, notices: int) -> None:
         self.backend = backend
         self.notices = notices
+        self.began: float | None = None
         self.quiet_since: float | None = None
         self.looks_before = 0
         self.looks_in_quiet = 0
         self.is_over = False
+
+    @property
+    def before_quiet(self) -> float:
+        """For how long `a` had been running when the notices ended."""
+        assert self.began is not None and self.quiet_since is not None
+        return self.quiet_since - self.began
 
     def __call__(self) -> float:
         now, backend, looks = time.monotonic() * 100, self.backend, self.backend.polls["a"]
         if self.is_over or not backend.jobs_started:
             return now
         backend.notify_of("a")("nobody")
+        self.began = self.began or now
         if looks < self.notices:
             if looks >= self.looks_before:
                 self.looks_before = looks + 1
@@ -528,6 +539,7 @@ def test_journal_when_its_file_may_not_grow_then_what_it_has_is_whole(tmp_path):
         [sys.executable, "-c", FULL_DISK, str(tmp_path), *sys.path[:1], str(Path(__file__).parent), os.getcwd()],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # half a module would stay for whoever imports it next
     )  # fmt: skip
     assert program.stdout.startswith("File too large"), program.stderr
     submits = int(program.stdout.split()[-1])

@@ -55,6 +55,18 @@ def test_looks_when_many_are_in_flight_then_all_together_keep_the_limit() -> Non
     assert interval == pytest.approx(50.0)
 
 
+def test_looks_when_one_of_many_overruns_then_it_need_not_wait_for_the_others() -> None:
+    subject = pace({"k": [0.9, 1.0, 1.1]}, calls=100.0)
+    assert subject.next_look("k", 1.5, 1000) < 5.0
+
+
+def test_looks_when_all_of_many_overrun_then_all_together_keep_the_limit() -> None:
+    subject = pace({"k": [0.9, 1.0, 1.1]}, calls=100.0)
+    for _ in range(1000):
+        subject.next_look("k", 1.5, 1000)
+    assert subject.next_look("k", 1.5, 1000) == pytest.approx(10.0, rel=0.01)
+
+
 def test_looks_when_server_gives_a_hint_then_never_sooner() -> None:
     assert pace().next_look("k", 0.0, 1, hint=7.0) == 7.0
 
