@@ -32,8 +32,7 @@ _SMOOTHING = 32
 
 class Workers:
     """At most `limit` daemon threads that run calls in the order given, but looks after everything else: a late submit makes
-    its job late, a late look only says later that one has ended. Of the looks that wait, the one at the oldest operation comes
-    first: of operations that take about as long as each other it is the one that has most probably ended. There are as many
+    its job late, a late look only says later that one has ended. Looks come in the order of their `rank`. There are as many
     threads as the service keeps waiting."""
 
     def __init__(
@@ -45,7 +44,7 @@ class Workers:
         self._post = post
         self._ticks = ticks
         self._calls: deque[Call | None] = deque()
-        self._looks: list[tuple[float, int, Call]] = []  # a heap: the oldest first
+        self._looks: list[tuple[float, int, Call]] = []  # a heap, by rank
         self._sequence = itertools.count()
         self._tickets: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each call that waits in either
         self._threads: list[threading.Thread] = []
@@ -56,17 +55,17 @@ class Workers:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
 
-    def run(self, call: Call, *, looks_at: float | None = None) -> bool:
-        """Have `call` made soon; one that only looks at an operation, when nothing else waits: `looks_at` is since when it has
-        gone on, in ticks. Returns whether it may wait longer than it should: `review` is to be called in a while."""
+    def run(self, call: Call, *, rank: float | None = None) -> bool:
+        """Have `call` made soon; one with a `rank` only looks at an operation, and is made when nothing else waits, nor a look of
+        a lower rank. Returns whether it may wait longer than it should: `review` is to be called in a while."""
         with self._lock:
             self._open += 1
             has_thread = self._open <= len(self._threads)
             is_worth_it = self._took > WORTH * len(self._threads)
-            if looks_at is None:
+            if rank is None:
                 self._calls.append(call)
             else:
-                heapq.heappush(self._looks, (looks_at, next(self._sequence), call))
+                heapq.heappush(self._looks, (rank, next(self._sequence), call))
         self._tickets.put(None)
         if has_thread or len(self._threads) == self._limit:
             return False

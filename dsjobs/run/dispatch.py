@@ -134,7 +134,9 @@ class Dispatch:
             return
         flight.looking = True
         flight.next_look += 1  # a look that is planned need not be made any more
-        self._call(flight.job, "poll", lambda: self._backend.poll(operation_id), flight.accepted)
+        # Of looks that wait, the one at the oldest operation most probably finds its end; but none is to wait for ever.
+        rank = flight.accepted + self._ticks()
+        self._call(flight.job, "poll", lambda: self._backend.poll(operation_id), rank)
 
     def cancel(self, operation_id: str) -> None:
         """Ask for the end of an operation."""
@@ -156,17 +158,17 @@ class Dispatch:
         """Ask again in a while."""
         self._timers.add(CANCEL_AGAIN, lambda: self.cancel(operation_id))
 
-    def _call(self, job: str, verb: str, call: Callable[[], Operation], looks_at: float | None = None) -> None:
+    def _call(self, job: str, verb: str, call: Callable[[], Operation], rank: float | None = None) -> None:
         def answer() -> Answer:
             try:
                 return Answer(job, verb, call())
             except BackendError as error:
                 return Answer(job, verb, error)
 
-        self._run(answer, looks_at)
+        self._run(answer, rank)
 
-    def _run(self, call: Callable[[], Any], looks_at: float | None = None) -> None:
-        may_wait = self._workers.run(call, looks_at=looks_at)
+    def _run(self, call: Callable[[], Any], rank: float | None = None) -> None:
+        may_wait = self._workers.run(call, rank=rank)
         if may_wait and not self._is_reviewing:
             self._is_reviewing = True
             self._timers.add(REVIEW, self._review)

@@ -119,12 +119,12 @@ def test_workers_when_only_one_may_be_then_one_is() -> None:
     one.workers.close()
 
 
-def test_looks_when_several_wait_then_after_all_else_and_the_oldest_operation_first() -> None:
+def test_looks_when_several_wait_then_after_all_else_and_by_their_rank() -> None:
     one = Answers(limit=1)
     one.workers.run(one.hang)
     one.wait_until_inside(1)
-    for since in (3.0, 1.0, 2.0):
-        one.workers.run(lambda since=since: since, looks_at=since)
+    for rank in (3.0, 1.0, 2.0):
+        one.workers.run(lambda rank=rank: rank, rank=rank)
     one.workers.run(lambda: "submit")
     one.gate.set()
     assert one.take(5) == ["hung", "submit", 1.0, 2.0, 3.0]
