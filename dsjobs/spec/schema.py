@@ -12,9 +12,7 @@ from dsjobs.spec.patterns import validator_class
 from dsjobs.spec.precheck import compile_check
 from dsjobs.spec.source import Document
 from dsjobs.spec.violations import Violation, explain
-from dsjobs.spec.wording import kind
-
-Path = tuple[str | int, ...]
+from dsjobs.spec.wording import Path, kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ from dsjobs.marks import MarkedMap, position_at
 from dsjobs.spec.durations import duration_hint
 from dsjobs.spec.patterns import canonical
 from dsjobs.spec.templates import is_template
-from dsjobs.spec.wording import TYPE_WORDS, kind, place, shown, subject, yaml_word
-
-Path = tuple[str | int, ...]
+from dsjobs.spec.wording import TYPE_WORDS, Path, kind, place, shown, subject, yaml_word
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from dsjobs.marks import MarkedMap
 
 Path = tuple[str | int, ...]
+"""The keys and indexes that lead to a value in a document."""
 
 TYPE_WORDS = {
     "string": "text", "number": "a number", "integer": "a whole number", "boolean": "true or false",
