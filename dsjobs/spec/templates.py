@@ -34,6 +34,10 @@ class TemplateError(Exception):
         super().__init__(message)
         self.code, self.hint, self.at = code, hint, at
 
+    def again(self) -> TemplateError:
+        """The same error, to be raised another time: whatever raises an error writes its traceback into it."""
+        return TemplateError(self.code, str(self), hint=self.hint, at=self.at)
+
 
 def too_much_text() -> TemplateError:
     """The error of a template that makes more than MAX_CHARACTERS."""
@@ -91,17 +95,28 @@ def is_template(value: Any) -> bool:
     return isinstance(value, str) and ("{{" in value or "{%" in value or "{#" in value)
 
 
-@lru_cache(maxsize=65_536)
 def compile_template(text: str) -> Template:
     """The template in `text`. Raises TemplateError for a syntax error and for what the sandbox refuses."""
+    compiled = _compiled(text)
+    if isinstance(compiled, TemplateError):
+        raise compiled.again()
+    return compiled
+
+
+@lru_cache(maxsize=65_536)
+def _compiled(text: str) -> Template | TemplateError:
+    """The template, or what is wrong with it: a file may say the same mistake a thousand times, and each costs milliseconds."""
     if len(text) > MAX_TEMPLATE:
-        raise TemplateError("DSJ205", f"a template has more than {MAX_TEMPLATE} characters", hint="shorten it")
+        return TemplateError("DSJ205", f"a template has more than {MAX_TEMPLATE} characters", hint="shorten it")
     parts = _dotted_parts(text)
     if parts is not None:
         return _DottedTemplate(parts)
     from dsjobs.spec import sandbox
 
-    return sandbox.compile_text(text)
+    try:
+        return sandbox.compile_text(text)
+    except TemplateError as error:
+        return error.again()  # without the frames in its traceback
 
 
 def templates_in(value: Any) -> list[Template]:

@@ -37,6 +37,7 @@ FILES = {
         NUMBER,
     ),
     "long templates": (jobs(lambda i: "inputs: {A: '" + "{{ vars.x }} " * 200 + "'}"), "DSJ202", NUMBER),
+    "one broken template": (jobs(lambda i: "inputs: {A: '{{ vars" + ".x" * 100 + "'}"), "DSJ201", NUMBER),
     "broken contracts": (jobs(lambda i: f"outputs: {{x: {{properties: {{a{i % 9}: {{typ: 1}}}}}}}}"), "DSJ108", NUMBER),
 }  # fmt: skip
 

@@ -99,6 +99,17 @@ def test_template_when_it_is_too_long_is_refused() -> None:
         compile_template("{{ vars.x }}" * 6000)
 
 
+@pytest.mark.parametrize("text", ["{{ vars.x", "{{ 1 | nope }}", "{{ vars.x }}" * 6000])
+def test_template_when_it_is_refused_again_says_the_same_in_an_error_of_its_own(text: str) -> None:
+    errors = []
+    for _ in range(3):
+        with pytest.raises(TemplateError) as caught:
+            compile_template(text)
+        errors.append(caught.value)
+    assert len({(error.code, str(error), error.hint, error.at) for error in errors}) == 1
+    assert len(set(map(id, errors))) == 3
+
+
 def test_references_when_names_are_bound_by_loops_are_those_from_outside() -> None:
     text = (
         "{% for x in vars.list if x > vars.least %}{{ x.y }}{{ loop.index }}{{ needs['my-job'].outputs.z }}"
