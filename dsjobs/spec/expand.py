@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dsjobs.diagnostics import Diagnostic, Suggestions
 from dsjobs.marks import MarkedMap, Position
-from dsjobs.model import Cell, Contract, Environment, Job, JobFields, Matrix, Request, Retry, Spec, VariableValue
+from dsjobs.model import Cell, Environment, Job, JobFields, Matrix, Request, Retry, Spec, VariableValue
 from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.cells import Bindings, Bound, cell_name, matrices_in
 from dsjobs.spec.durations import DurationError, seconds
-from dsjobs.spec.layers import Layers, first, input_position, layer_with, layers_of, position_of, target
+from dsjobs.spec.inputs import Input, inputs_of, rendered
+from dsjobs.spec.layers import Layers, first, layer_with, layers_of, position_of, together
 from dsjobs.spec.matrix import MAX_CELLS_OF_A_FILE, too_many_in_all
 from dsjobs.spec.references import LOAD_TIME_KEYS
 from dsjobs.spec.rendering import Rendering, roots
-from dsjobs.spec.secret_inputs import secret_name
 from dsjobs.spec.templates import SUBMIT_TIME, is_template, texts_in
 
 MAX_PROJECT_ID = 50  # Project.Execute, projectId
@@ -77,6 +78,25 @@ _LOOKS_LIKE_ID = re.compile(r"[a-z0-9]{20}")
 _NOT_IN_AN_ID = re.compile(r"[/:?#\\\s%]")
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A job with its defaults as the file says it, the same for each of its cells. `is_deferred`: its `when` waits for the
+    submit."""
+
+    layers: Layers
+    fields: JobFields
+    inputs: Sequence[Input]
+    is_deferred: bool
+    places: tuple[MarkedMap, ...]
+
+
+def _said(layers: Layers, rendering: Rendering) -> _Said:
+    fields = together(layers)
+    is_deferred = isinstance(fields.when, str) and not roots(fields.when).isdisjoint(SUBMIT_TIME)
+    places = tuple(layer.written for layer in layers)
+    return _Said(layers, fields, inputs_of(layers, rendering), is_deferred, places)
+
+
 class _Expansion:
     """Makes the jobs of one environment."""
 
@@ -95,25 +115,27 @@ class _Expansion:
     def jobs(self, layers: Layers, matrix: Matrix | None) -> Iterator[Job]:
         """A job, or each of its cells."""
         if matrix is None:
-            yield from self.bound_job(layers, None)
+            yield from self.bound_job(_said(layers, self.rendering), None)
             return
-        fields, rendering = layers[0], self.rendering
+        name, rendering = layers[0].name, self.rendering
         rendering.matrix_keys = matrix.keys
+        said: _Said | None = None
         for cell in matrix.cells:
-            rendering.cell = cell_name(fields.name, cell)
+            rendering.cell = cell_name(name, cell)
             rendering.names = {**self.names, "matrix": cell.values}
-            yield from self.bound_job(layers, cell)
+            said = said or _said(layers, rendering)
+            yield from self.bound_job(said, cell)
         rendering.cell, rendering.names = None, self.names
 
-    def bound_job(self, layers: Layers, cell: Cell | None) -> Iterator[Job]:
-        bound = self.bindings.of(layers[0], cell)
+    def bound_job(self, said: _Said, cell: Cell | None) -> Iterator[Job]:
+        bound = self.bindings.of(said.fields, cell)
         if bound:
             self.left -= sum(len(names) for names in bound.values() if isinstance(names, tuple))
         if self.left >= 0:
-            yield self.job(layers, cell, bound)
+            yield self.job(said, cell, bound)
         elif not self.refused:
             self.refused = True
-            self.too_many_needed(layers[0])
+            self.too_many_needed(said.fields)
 
     def too_many_needed(self, fields: JobFields) -> None:
         message = f"the jobs of this file need more than {MAX_NEEDED_CELLS:,} cells"
@@ -121,50 +143,48 @@ class _Expansion:
         hint = "put one job between them that needs all of these cells, and need that one"
         self.rendering.problem("DSJ304", message, position, hint)
 
-    def job(self, layers: Layers, cell: Cell | None, bound: Mapping[str, Bound]) -> Job:
-        fields, rendering = layers[0], self.rendering
+    def job(self, said: _Said, cell: Cell | None, bound: Mapping[str, Bound]) -> Job:
+        layers, fields, rendering = said.layers, said.fields, self.rendering
         rendering.allowance.grow()
-        notebook, cell_id = target(layers)
-        known, deferred, secrets = self.inputs(layers)
-        outputs = _outputs(layers)
-        when = first(layers, "when")
-        is_deferred = isinstance(when, str) and not roots(when).isdisjoint(SUBMIT_TIME)
-        if is_deferred:
+        known, deferred, secrets = rendered(said.inputs, layers, rendering)
+        when = fields.when if said.is_deferred and isinstance(fields.when, str) else None
+        if when is not None:
             rendering.deferred(when, layer_with(layers, "when"), position_of(layers, "when"), layers, "'when': ")
         request = Request(
-            project=self.project(layers),
-            notebook=rendering.limited("notebook", notebook, layers, MAX_PATH),
-            cell=rendering.limited("cell", cell_id, layers, MAX_PATH),
+            project=self.project(said),
+            notebook=rendering.limited("notebook", fields.notebook, layers, MAX_PATH),
+            cell=rendering.limited("cell", fields.cell, layers, MAX_PATH),
             input_variables=known,
-            output_variable_names=tuple(outputs),
-            spec=rendering.text("spec", first(layers, "spec"), layers),
-            spark_connector=self.connector(layers),
+            output_variable_names=tuple(fields.outputs),
+            spec=rendering.text("spec", fields.spec, layers),
+            spark_connector=self.connector(said),
             secrets=secrets,
         )
         return Job(
             name=rendering.cell or fields.name,
-            description=fields.description or layers[1].description or layers[2].description,
+            description=fields.description,
             request=request,
             deferred_inputs=deferred,
-            outputs=outputs,
+            outputs=fields.outputs,
             needs=_needs(fields, bound) if bound else fields.needs,
-            places=tuple(layer.written for layer in layers),
-            retry=first(layers, "retry") or _NO_RETRY,
-            timeout=self.timeout(layers),
-            tags=first(layers, "tags") or (),
-            run_if=first(layers, "run_if") or "all_success",
-            when=when if is_deferred else None,
-            skip_reason=None if is_deferred else self.skip_reason(when, layers),
-            allow_failure=first(layers, "allow_failure") or False,
-            cache=first(layers, "cache") or False,
-            pools=_pools(layers),
+            places=said.places,
+            retry=fields.retry or _NO_RETRY,
+            timeout=self.timeout(said),
+            tags=fields.tags or (),
+            run_if=fields.run_if or "all_success",
+            when=when,
+            skip_reason=None if said.is_deferred else self.skip_reason(fields.when, layers),
+            allow_failure=fields.allow_failure or False,
+            cache=fields.cache or False,
+            pools=() if fields.pool is None else (fields.pool,),
             base=fields.name if cell else "",
             matrix=cell.values if cell else _NO_VALUES,
             bindings=bound,
         )
 
-    def project(self, layers: Layers) -> str:
-        value = self.rendering.text("project", first(layers, "project"), layers)
+    def project(self, said: _Said) -> str:
+        layers = said.layers
+        value = self.rendering.text("project", said.fields.project, layers)
         local = self.environment.backend != "datasphere"
         if value is None:
             return "."
@@ -196,8 +216,9 @@ class _Expansion:
             return f"when: {when} is false"
         return "when is false" if when is False else None
 
-    def timeout(self, layers: Layers) -> float | None:
-        text = self.rendering.text("timeout", first(layers, "timeout"), layers)
+    def timeout(self, said: _Said) -> float | None:
+        layers = said.layers
+        text = self.rendering.text("timeout", said.fields.timeout, layers)
         if text is None or is_template(text):
             return None
         try:
@@ -210,8 +231,9 @@ class _Expansion:
             self.rendering.problem("DSJ106", "'timeout' is more than no time", position_of(layers, "timeout"), hint)
         return timeout or None
 
-    def connector(self, layers: Layers) -> str | None:
-        value = self.rendering.limited("spark_connector", first(layers, "spark_connector"), layers, MAX_CONNECTOR_ID)
+    def connector(self, said: _Said) -> str | None:
+        layers = said.layers
+        value = self.rendering.limited("spark_connector", said.fields.spark_connector, layers, MAX_CONNECTOR_ID)
         connectors = self.environment.spark_connectors
         if value is None or value in connectors:
             return None if value is None else connectors[value]
@@ -221,42 +243,6 @@ class _Expansion:
                 "DSJ209", message, position_of(layers, "spark_connector"), self.connector_hints.hint(value)
             )
         return value
-
-    def inputs(self, layers: Layers) -> tuple[dict[str, str], dict[str, Any], dict[str, str]]:
-        known: dict[str, str] = {}
-        deferred: dict[str, Any] = {}
-        secrets: dict[str, str] = {}
-        if self.rendering.allowance.is_spent:
-            return known, deferred, secrets
-        for layer in reversed(layers):
-            for name, value in layer.inputs.items():
-                known.pop(name, None)
-                deferred.pop(name, None)
-                secrets.pop(name, None)
-                if type(value) is str and "{{" not in value and "{%" not in value and "{#" not in value:
-                    known[name] = value
-                    if "\0" in value:
-                        message = f"input '{name}': a NUL character cannot be in an environment variable"
-                        self.rendering.problem("DSJ208", message, input_position(layer, name))
-                elif (secret := secret_name(value)) is not None:
-                    secrets[name] = secret
-                elif (constant := self.rendering.constant(value)) is not None:
-                    known[name] = constant
-                elif not self.rendering.roots(value).isdisjoint(SUBMIT_TIME):
-                    deferred[name] = value
-                    self.rendering.deferred(value, layer, input_position(layer, name), layers, f"input '{name}': ")
-                elif self.rendering.is_open(value):
-                    self.rendering.refuse_matrix(value, layer, input_position(layer, name), layers)
-                else:
-                    text = self.rendering.input(name, value, layer)
-                    if text is not None:
-                        known[name] = text
-        return known, deferred, secrets
-
-
-def _pools(layers: Layers) -> tuple[str, ...]:
-    pool = first(layers, "pool")
-    return () if pool is None else (pool,)
 
 
 _NO_RETRY = Retry()
@@ -270,10 +256,3 @@ def _needs(fields: JobFields, bound: Mapping[str, Bound]) -> tuple[str, ...]:
         stands_for = bound.get(need, need)
         found += [stands_for] if isinstance(stands_for, str) else stands_for
     return tuple(found)
-
-
-def _outputs(layers: Layers) -> Mapping[str, Contract]:
-    declared = [layer.outputs for layer in reversed(layers) if layer.outputs]
-    if len(declared) < 2:
-        return declared[0] if declared else {}
-    return {name: contract for outputs in declared for name, contract in outputs.items()}

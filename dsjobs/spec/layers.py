@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dsjobs.marks import MarkedMap, Position
-from dsjobs.model import Environment, JobFields, Spec
+from dsjobs.model import Contract, Environment, JobFields, Spec
 
 Layers = tuple[JobFields, ...]
 
@@ -22,6 +23,42 @@ def first(layers: Layers, key: str) -> Any:
         if value is not None:
             return value
     return None
+
+
+def together(layers: Layers) -> JobFields:
+    """What a job says with its defaults: each key as the strongest layer has it. Inputs, whose names are merged, are the job's
+    own; see `inputs.py`."""
+    job = layers[0]
+    notebook, cell = target(layers)
+    return JobFields(
+        written=job.written,
+        name=job.name,
+        description=next((layer.description for layer in layers if layer.description), ""),
+        project=first(layers, "project"),
+        notebook=notebook,
+        cell=cell,
+        inputs=job.inputs,
+        outputs=_outputs(layers),
+        spec=first(layers, "spec"),
+        spark_connector=first(layers, "spark_connector"),
+        needs=job.needs,
+        matrix=first(layers, "matrix"),
+        tags=first(layers, "tags"),
+        run_if=first(layers, "run_if"),
+        when=first(layers, "when"),
+        retry=first(layers, "retry"),
+        timeout=first(layers, "timeout"),
+        pool=first(layers, "pool"),
+        allow_failure=first(layers, "allow_failure"),
+        cache=first(layers, "cache"),
+    )
+
+
+def _outputs(layers: Layers) -> Mapping[str, Contract]:
+    declared = [layer.outputs for layer in reversed(layers) if layer.outputs]
+    if len(declared) < 2:
+        return declared[0] if declared else {}
+    return {name: contract for outputs in declared for name, contract in outputs.items()}
 
 
 def target(layers: Layers) -> tuple[str | None, str | None]:
