@@ -21,7 +21,7 @@ CODES: dict[str, str] = {
     "DSJ003": "the file is not valid YAML",
     "DSJ004": "a key stands twice in one mapping",
     "DSJ005": "an alias expands too far, or into itself",
-    "DSJ006": "a value is nested too deeply",
+    "DSJ006": "values are nested too deeply, or are too many",
     "DSJ007": "a number with leading zeros is read as text",
     "DSJ008": "a YAML tag or key that a job file cannot have",
     "DSJ101": "a value has the wrong type",

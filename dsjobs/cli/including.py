@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dsjobs import __version__
+from dsjobs.cli.written import MAX_BYTES, content_of
 from dsjobs.diagnostics import Diagnostic, did_you_mean
 from dsjobs.marks import MarkedList, MarkedMap, Position, Source
 from dsjobs.spec import source
 from dsjobs.spec.include import included_schema
 from dsjobs.spec.schema import Checked, check
+from dsjobs.spec.source import Document
 from dsjobs.spec.versions import is_within
 
 MAX_FILES = 1_000
@@ -57,16 +59,18 @@ def other_version(data: Any) -> Diagnostic | None:
     return Diagnostic("DSJ110", message, data.value_position("requires_dsjobs"), hint)
 
 
-def gather(path: Path, data: Any, schema: Mapping[str, Any]) -> Included:
-    """Read the files that `data`, what is in the job file at `path`, includes, and those that these include."""
-    gathering = _Gathering(included_schema(schema))
-    gathering.follow(path, data, (path,))
+def gather(path: Path, document: Document, schema: Mapping[str, Any]) -> Included:
+    """Read the files that `document`, the job file at `path`, includes, and those that these include."""
+    gathering = _Gathering(included_schema(schema), document)
+    gathering.follow(path, document.data, (path,))
     return gathering.found
 
 
 class _Gathering:
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], document: Document) -> None:
         self.schema = schema
+        self.values_left = source.MAX_VALUES - document.size
+        self.bytes_left = MAX_BYTES - len(document.source.text)
         self.found = Included()
         self.seen: set[str] = set()
 
@@ -106,10 +110,18 @@ class _Gathering:
             self.found.refuse(f"more than {MAX_FILES:,} files are included", position, "include fewer")
 
     def read(self, path: Path, position: Position, way: Sequence[Path]) -> None:
+        if self.bytes_left < 0 or self.values_left < 0:  # which has been said
+            self.found.complete = False
+            return
         try:
-            content = path.read_bytes()
+            content = content_of(path)
         except OSError as error:
             self.found.refuse(f"'{path}' cannot be read: {error.strerror}", position, _hint(path, error))
+            return
+        self.bytes_left -= len(content)
+        if self.bytes_left < 0:
+            message = f"a job file and what it includes have more than {MAX_BYTES >> 20} MiB together"
+            self.found.refuse(message, position, "name the job files that it includes more closely")
             return
         found = self.found
         text, problems = source.decode(str(path), content)
@@ -119,7 +131,8 @@ class _Gathering:
             found.diagnostics += problems
             found.complete = False
             return
-        document = source.parse(text)
+        document = source.parse(text, self.values_left)
+        self.values_left -= document.size
         refused = other_version(document.data)
         if refused is not None:
             found.diagnostics.append(refused)

@@ -13,6 +13,7 @@ from dsjobs.backends.access import Access
 from dsjobs.cli.backend_checks import backend_problems, beyond_limits, other_problems
 from dsjobs.cli.contracts import Contracts
 from dsjobs.cli.including import digest_of, gather, other_version
+from dsjobs.cli.written import content_of
 from dsjobs.diagnostics import Diagnostic, did_you_mean, has_errors, in_order
 from dsjobs.errors import UsageError
 from dsjobs.marks import MarkedMap, Source
@@ -118,7 +119,7 @@ def _given_file(path: Path) -> Path:
 def load(path: Path) -> Loaded:
     """Read a job file, and those that it includes, and find every problem that needs no environment."""
     try:
-        content = path.read_bytes()
+        content = content_of(path)
     except OSError as error:
         return Loaded(path, None, (), (_unreadable_file(path, error),))
     text, problems = source.decode(str(path), content)
@@ -128,7 +129,7 @@ def load(path: Path) -> Loaded:
     refused = other_version(document.data)
     if refused is not None:
         return Loaded(path, None, (text,), (refused,))
-    included = gather(path, document.data, schemas.load("jobs"))
+    included = gather(path, document, schemas.load("jobs"))
     checked = schema_check.check(document, schemas.load("jobs"))
     found = [*document.diagnostics, *checked.diagnostics, *included.diagnostics]
     sources = (text, *included.sources)

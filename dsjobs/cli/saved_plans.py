@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from dsjobs import __version__, schemas
 from dsjobs.cli.fingerprints import matching, read_code
 from dsjobs.cli.including import digest_of, gather
 from dsjobs.cli.repository import git_state
+from dsjobs.cli.written import content_of
 from dsjobs.errors import GuardError, InvalidFileError, UsageError
 from dsjobs.files import write_atomically
 from dsjobs.marks import position_at
@@ -151,7 +153,7 @@ def _problem(path: Path, content: bytes, data: Any) -> str | None:
     if error is None:
         return None
     text, _ = source.decode(str(path), content)
-    place = position_at(source.parse(text).data, tuple(error.absolute_path))
+    place = position_at(source.parse(text, most=sys.maxsize).data, tuple(error.absolute_path))
     return f"{place or path}: this is not a plan of version {VERSION}: {error.json_path}: {error.message[:200]}"
 
 
@@ -159,7 +161,7 @@ def _file_changes(plan: Plan, folder: Path) -> Iterator[str]:
     """What is different in the job file, and in those that it includes."""
     job_file = folder / plan.file
     try:
-        content = job_file.read_bytes()
+        content = content_of(job_file)
     except OSError as error:
         yield f"{plan.file} cannot be read: {error.strerror}"
         return
@@ -167,7 +169,7 @@ def _file_changes(plan: Plan, folder: Path) -> Iterator[str]:
         yield f"{plan.file} changed"
     elif plan.includes or b"include" in content:
         text, _ = source.decode(str(job_file), content)
-        now = gather(job_file, source.parse(text).data, schemas.load("jobs")).digests
+        now = gather(job_file, source.parse(text), schemas.load("jobs")).digests
         found = {_from(folder, name): one for name, one in now.items()}
         for name in sorted({*found, *plan.includes}):
             if found.get(name) != plan.includes.get(name):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsjobs.cli.written import content_of
 from dsjobs.diagnostics import Diagnostic, did_you_mean
 from dsjobs.marks import MarkedMap, Source
 from dsjobs.spec import source
@@ -27,7 +28,7 @@ def read_variables(paths: Sequence[Path]) -> VariableFiles:
     found: list[Diagnostic] = []
     for path in paths:
         try:
-            content = path.read_bytes()
+            content = content_of(path)
         except OSError as error:
             found.append(_unreadable(path, error))
             continue

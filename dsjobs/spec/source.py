@@ -31,16 +31,22 @@ from dsjobs.spec.syntax import QUOTE_TEMPLATE, UNQUOTED_TEMPLATE, syntax_problem
 MAX_DEPTH = 64
 """How deeply mappings and lists may be nested."""
 
+MAX_VALUES = 500_000
+"""How many values a job file may have, with all that it includes: those of 20,000 jobs and more. What is not bounded could take
+any time and memory."""
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The data of one file with its places, and what was wrong with it. `data` is None when nothing could be read."""
+    """The data of one file with its places, and what was wrong with it. `data` is None when nothing could be read. `size`: how
+    many values were read."""
 
     source: Source
     data: Any
     diagnostics: tuple[Diagnostic, ...]
+    size: int = 0
 
 
 def decode(name: str, content: bytes) -> tuple[Source, list[Diagnostic]]:
@@ -53,17 +59,17 @@ def decode(name: str, content: bytes) -> tuple[Source, list[Diagnostic]]:
     return Source(name, text), []
 
 
-def parse(source: Source) -> Document:
-    """The document in `source`, with every problem of its YAML."""
-    composer = _Composer(source)
+def parse(source: Source, most: int = MAX_VALUES) -> Document:
+    """The document in `source`, with every problem of its YAML. It may have at `most` so many values."""
+    composer = _Composer(source, most)
     try:
         composer.run(_Loader(source.text))
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         composer.problems.append(_unreadable(source, error))
-        return Document(source, None, tuple(composer.problems))
+        return Document(source, None, tuple(composer.problems), composer.values)
     except _StopError:
-        return Document(source, None, tuple(composer.problems))
-    return Document(source, composer.root, tuple(composer.problems))
+        return Document(source, None, tuple(composer.problems), composer.values)
+    return Document(source, composer.root, tuple(composer.problems), composer.values)
 
 
 # What YAML does not allow in text; lone surrogates cannot come out of the decoder, but from the command line.
@@ -120,8 +126,9 @@ class _Frame:
 class _Composer:
     """Builds the data from the parser's events, one at a time, without recursion."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, most: int) -> None:
         self.source = source
+        self.most = most
         self.problems: list[Diagnostic] = []
         self.root: Any = None
         self.stack: list[_Frame] = []
@@ -202,6 +209,8 @@ class _Composer:
 
     def add(self, value: Any, place: int, size: int) -> None:
         self.values += 1
+        if self.values > self.most:
+            self.too_many_values(place)
         if not self.stack:
             self.root = value
             return
@@ -224,6 +233,12 @@ class _Composer:
         else:
             container[key] = value  # type: ignore[call-overload]
             container.marks.append(pack_pair(frame.key_place, place))
+
+    def too_many_values(self, place: int) -> None:
+        message = f"a job file has at most {MAX_VALUES:,} values, with all that it includes"
+        hint = "keep data in files that the notebooks read, or make several job files"
+        self.problem("DSJ006", message, place, hint)
+        raise _StopError
 
     def open(self, event: Any, container: MarkedMap | MarkedList) -> None:
         mark = event.start_mark

@@ -1,7 +1,7 @@
 """Runs cases of the fuzzer, in a process of its own: a case a line comes in, what became of it goes out.
 
-A traceback, a plan or a journal that is not JSON, more than two seconds of processor time for one command, or more than 500 MB on
-top of what the process had, is a finding.
+A traceback, a plan or a journal that is not JSON, more than two seconds of processor time for one command (and for each MB, where
+its files have more than one), or more than 500 MB on top of what the process had, is a finding.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from dsjobs.run.journal import Journal
 from dsjobs.run.manifest import fold
 
 MOST_SECONDS = 2.0
+"""Of processor time, for each MB of files that is read, and at least for one."""
+
 MOST_BYTES = 500 * 2**20
 CODES = frozenset({0, 2, 3, 4, 6})
 
@@ -67,12 +69,14 @@ class Tried:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.seconds = MOST_SECONDS
         self.plans = jsonschema_rs.Draft202012Validator(schemas.load("plan"))
 
     def case(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What became of a case: `finding` is None, or a kind and a text."""
         self.write(asked["files"])
         os.environ.update(asked["environ"])
+        self.seconds = MOST_SECONDS * max(1.0, sum(map(_size, asked["files"].values())) / 1e6)
         before = _peak()
         slowest, codes = 0.0, []
         try:
@@ -81,7 +85,7 @@ class Tried:
                 code, finding = self.call(arguments)
                 took = time.process_time() - start
                 slowest, codes = max(slowest, took), [*codes, code]
-                if finding is None and took > MOST_SECONDS:
+                if finding is None and took > self.seconds:
                     finding = ("slow", f"{arguments[0]} took {took:.1f} s")
                 if finding is not None:
                     return {"finding": finding, "took": took, "codes": codes}
@@ -105,7 +109,7 @@ class Tried:
     def call(self, arguments: list[str]) -> tuple[int, tuple[str, str] | None]:
         """The exit code of a command, and what is wrong with how it ended."""
         out, err = io.StringIO(), io.StringIO()
-        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS + 0.5)
+        signal.setitimer(signal.ITIMER_PROF, self.seconds + 0.5)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 code = int(cli.main(arguments, prog_name="dsjobs", standalone_mode=False) or 0)
@@ -114,7 +118,7 @@ class Tried:
         except click.ClickException:
             code = 2
         except SlowError:
-            return -1, ("slow", _where())
+            return -1, ("slow", f"it was stopped after {self.seconds + 0.5:.1f} s at\n" + "".join(_stopped_at))
         except BaseException:  # noqa: BLE001 - this is what is looked for
             return -1, ("traceback", traceback.format_exc())
         finally:
@@ -165,8 +169,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise SlowError
 
 
-def _where() -> str:
-    return f"it was stopped after {MOST_SECONDS + 0.5} s at\n" + "".join(_stopped_at)
+def _size(encoded: str) -> int:
+    return len(encoded) * 3 // 4  # of base64
 
 
 def _peak() -> int:

@@ -242,6 +242,17 @@ def test_nesting_when_it_is_as_deep_as_allowed_is_read() -> None:
     assert [one.code for one in parse(f"[{deep}]").diagnostics] == ["DSJ006"]
 
 
+@pytest.mark.parametrize("written", ["[{}]", "[[{}]]", "{{a: [{}]}}"])
+def test_values_when_they_are_more_than_allowed_are_one_diagnostic_at_the_first(written: str) -> None:
+    around = written.count("[") + written.count("{{")
+    most = ", ".join("x" * (20 - around))
+    assert source.parse(Source("f", written.format(most)), most=20).size == 20
+    document = source.parse(Source("f", written.format(most + ", y")), most=20)
+    (found,) = document.diagnostics
+    assert found.code == "DSJ006" and document.data is None
+    assert found.position is not None and found.position.line == 1
+
+
 def test_aliases_when_they_are_many_but_small_are_read() -> None:
     written = "a: &a [1, 2, 3]\nb:\n" + "  - *a\n" * 2000
     assert len(data_of(written)["b"]) == 2000
