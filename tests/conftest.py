@@ -16,10 +16,10 @@ for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.S
         signal.signal(_number, _default)
 
 LONG = (
-    "test_faults_end_to_end.py", "test_conformance.py", "test_docs_blocks.py", "test_faults_together.py", "test_open.py",
-    "test_example_run.py", "test_killed_runs.py", "test_openapi.py", "test_provisioner.py", "test_example_served.py",
-    "test_secret_runs.py", "test_local_much_output.py", "test_local_kernel_start.py", "test_fuzz.py", "test_sandbox.py",
-    "test_datasphere_commands.py", "test_examples_notebooks.py", "test_source.py", "test_command.py",
+    "test_faults_end_to_end.py", "test_conformance.py", "test_docs_blocks.py", "test_example_run.py", "test_faults_together.py",
+    "test_open.py", "test_killed_runs.py", "test_openapi.py", "test_provisioner.py", "test_secret_runs.py",
+    "test_local_much_output.py", "test_local_kernel_start.py", "test_fuzz.py", "test_sandbox.py", "test_datasphere_commands.py",
+    "test_examples_notebooks.py", "test_source.py", "test_command.py",
 )  # fmt: skip
 """The files whose tests take ten seconds and more, the longest first: one that begins last is waited for at the end."""
 
