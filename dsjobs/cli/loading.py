@@ -172,14 +172,16 @@ def check_everywhere(
     found: dict[tuple[Any, ...], Diagnostic] = {}
     in_notebooks: list[Diagnostic] = []
     left = most = max(MAX_CHECKED, 5 * len(spec.jobs))
+    size = 0
     allowance = Allowance()
     for number, environment in enumerate(environments):
-        if left <= 0:
+        if left < size:  # the next one is about as large as the last one
             in_notebooks.append(_left_unchecked(environment, f"{number} of {len(environments)}", most))
             break
         values, _ = resolve(spec, environment, environ={}, given=())
         jobs, wrong = expand(spec, environment, values, None, allowance)
-        left -= max(1, len(jobs))
+        size = max(1, len(jobs))
+        left -= size
         problems = [*check_environment(spec, environment), *wrong]
         problems += beyond_limits(environment, jobs, problems)
         if contracts is not None:

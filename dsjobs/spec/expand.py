@@ -53,7 +53,8 @@ def expand(
         shared = first((environment.defaults, spec.defaults), "matrix")
         place = environment.defaults if environment.defaults.matrix is shared else spec.defaults
         return [], [too_many_in_all(place.written.value_position("matrix"))]
-    expansion = _Expansion(environment, names, Bindings(matrices), allowance or Allowance())
+    defaults = together(environment.defaults, spec.defaults)
+    expansion = _Expansion(environment, defaults, names, Bindings(matrices), allowance or Allowance())
     jobs: list[Job] = []
     for fields in spec.jobs:
         jobs += expansion.jobs(layers_of(spec, environment, fields), matrices.get(fields.name))
@@ -90,8 +91,8 @@ class _Said:
     places: tuple[MarkedMap, ...]
 
 
-def _said(layers: Layers, rendering: Rendering) -> _Said:
-    fields = together(layers)
+def _said(layers: Layers, defaults: JobFields, rendering: Rendering) -> _Said:
+    fields = together(layers[0], defaults)
     is_deferred = isinstance(fields.when, str) and not roots(fields.when).isdisjoint(SUBMIT_TIME)
     places = tuple(layer.written for layer in layers)
     return _Said(layers, fields, inputs_of(layers, rendering), is_deferred, places)
@@ -101,9 +102,15 @@ class _Expansion:
     """Makes the jobs of one environment."""
 
     def __init__(
-        self, environment: Environment, names: Mapping[str, Any], bindings: Bindings, allowance: Allowance
+        self,
+        environment: Environment,
+        defaults: JobFields,
+        names: Mapping[str, Any],
+        bindings: Bindings,
+        allowance: Allowance,
     ) -> None:
         self.environment = environment
+        self.defaults = defaults
         self.bindings = bindings
         self.names = names
         self.rendering = Rendering(names, allowance)
@@ -115,7 +122,7 @@ class _Expansion:
     def jobs(self, layers: Layers, matrix: Matrix | None) -> Iterator[Job]:
         """A job, or each of its cells."""
         if matrix is None:
-            yield from self.bound_job(_said(layers, self.rendering), None)
+            yield from self.bound_job(_said(layers, self.defaults, self.rendering), None)
             return
         name, rendering = layers[0].name, self.rendering
         rendering.matrix_keys = matrix.keys
@@ -123,7 +130,7 @@ class _Expansion:
         for cell in matrix.cells:
             rendering.cell = cell_name(name, cell)
             rendering.names = {**self.names, "matrix": cell.values}
-            said = said or _said(layers, rendering)
+            said = said or _said(layers, self.defaults, rendering)
             yield from self.bound_job(said, cell)
         rendering.cell, rendering.names = None, self.names
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from dsjobs.marks import MarkedMap, Position
-from dsjobs.model import Contract, Environment, JobFields, Spec
+from dsjobs.model import Environment, JobFields, Spec
 
 Layers = tuple[JobFields, ...]
 
@@ -25,40 +24,35 @@ def first(layers: Layers, key: str) -> Any:
     return None
 
 
-def together(layers: Layers) -> JobFields:
-    """What a job says with its defaults: each key as the strongest layer has it. Inputs, whose names are merged, are the job's
-    own; see `inputs.py`."""
-    job = layers[0]
-    notebook, cell = target(layers)
+def together(strong: JobFields, weak: JobFields) -> JobFields:
+    """What a job says with its defaults, or the defaults of an environment with those of the file: each key as the stronger one
+    has it. Inputs, whose names are merged, are the stronger one's own; see `inputs.py`."""
+    # Written out, because it is done for each job in each environment.
+    has_target = strong.notebook is not None or strong.cell is not None
     return JobFields(
-        written=job.written,
-        name=job.name,
-        description=next((layer.description for layer in layers if layer.description), ""),
-        project=first(layers, "project"),
-        notebook=notebook,
-        cell=cell,
-        inputs=job.inputs,
-        outputs=_outputs(layers),
-        spec=first(layers, "spec"),
-        spark_connector=first(layers, "spark_connector"),
-        needs=job.needs,
-        matrix=first(layers, "matrix"),
-        tags=first(layers, "tags"),
-        run_if=first(layers, "run_if"),
-        when=first(layers, "when"),
-        retry=first(layers, "retry"),
-        timeout=first(layers, "timeout"),
-        pool=first(layers, "pool"),
-        allow_failure=first(layers, "allow_failure"),
-        cache=first(layers, "cache"),
+        written=strong.written,
+        name=strong.name,
+        description=strong.description or weak.description,
+        project=weak.project if strong.project is None else strong.project,
+        notebook=strong.notebook if has_target else weak.notebook,
+        cell=strong.cell if has_target else weak.cell,
+        inputs=strong.inputs,
+        outputs={**weak.outputs, **strong.outputs}
+        if weak.outputs and strong.outputs
+        else strong.outputs or weak.outputs,
+        spec=weak.spec if strong.spec is None else strong.spec,
+        spark_connector=weak.spark_connector if strong.spark_connector is None else strong.spark_connector,
+        needs=strong.needs,
+        matrix=weak.matrix if strong.matrix is None else strong.matrix,
+        tags=weak.tags if strong.tags is None else strong.tags,
+        run_if=weak.run_if if strong.run_if is None else strong.run_if,
+        when=weak.when if strong.when is None else strong.when,
+        retry=weak.retry if strong.retry is None else strong.retry,
+        timeout=weak.timeout if strong.timeout is None else strong.timeout,
+        pool=weak.pool if strong.pool is None else strong.pool,
+        allow_failure=weak.allow_failure if strong.allow_failure is None else strong.allow_failure,
+        cache=weak.cache if strong.cache is None else strong.cache,
     )
-
-
-def _outputs(layers: Layers) -> Mapping[str, Contract]:
-    declared = [layer.outputs for layer in reversed(layers) if layer.outputs]
-    if len(declared) < 2:
-        return declared[0] if declared else {}
-    return {name: contract for outputs in declared for name, contract in outputs.items()}
 
 
 def target(layers: Layers) -> tuple[str | None, str | None]:
