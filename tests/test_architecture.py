@@ -11,6 +11,8 @@ no backend: which one runs is the command line's business. And `reports` work on
 from __future__ import annotations
 
 import ast
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -290,6 +292,16 @@ def test_command_when_it_needs_none_then_no_heavy_package_is_imported(tmp_path, 
         encoding="utf-8", timeout=60, env={"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "\n"), done.stdout + done.stderr
+
+
+def test_apply_when_it_runs_a_notebook_then_leaves_to_the_kernel_what_only_that_needs(tmp_path):
+    (tmp_path / "jobs.yaml").write_text("version: 1\njobs: [{name: a, notebook: a.ipynb}]\n")
+    (tmp_path / "a.ipynb").write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}))
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, "IPython,arrow,lark", "apply", "-q"], cwd=tmp_path,
+        capture_output=True, encoding="utf-8", timeout=120, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "", done.stdout + done.stderr
 
 
 def test_modules_when_named_then_say_what_is_in_them():

@@ -33,6 +33,9 @@ COMMANDS = {
 }
 
 
+NOT_LOADED = ("rfc3987_syntax", "isoduration", "rfc3986_validator", "uri_template", "webcolors")
+"""Packages that no command uses, and that others would load."""
+
 # `--var NAME=VALUE` is DSJOBS_VAR_NAME, which `variables.py` reads.
 _WITHOUT_VARIABLE = frozenset({"given"})
 
@@ -88,9 +91,10 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. Every exception becomes text and a code here, and only here."""
-    # jsonschema loads this package, where JupyterLab has brought it, for a format that dsjobs never asks it to check; that takes
-    # longer than all the rest together, two seconds. None makes its import fail, which jsonschema is prepared for.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    # jsonschema loads these where JupyterLab has brought them, for formats that dsjobs never asks it to check; that takes longer
+    # than all the rest together, for the first of them two seconds. None makes an import fail, for which jsonschema is prepared.
+    for name in NOT_LOADED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     code = _run(arguments)
     # An interpreter that ends looks for garbage in all that is left, which is a tenth of a short command's time. Frozen, what
     # is left is not looked at; everything that must happen at the end still does.

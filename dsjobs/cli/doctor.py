@@ -223,10 +223,10 @@ def _kernels(environment: Environment | None) -> Iterator[Line]:
         text = f"notebooks cannot run on this machine without {', '.join(missing)}"
         yield Line("kernels", "packages", "failed" if is_needed else "missing", text, kernelspecs.INSTALL_HINT)
         return
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.kernelspec import KernelSpec
 
     found = _survey(environment) if environment is None or is_needed else None
-    for name, entry in sorted(KernelSpecManager().get_all_specs().items()):
+    for name, entry in sorted(kernelspecs.manager().get_all_specs().items()):
         shown = str(entry["spec"].get("display_name") or name)
         way = found.way(KernelSpec(**entry["spec"])) if found else None
         yield Line("kernels", name, "ok", f"{shown}; starts {way}" if way else shown)

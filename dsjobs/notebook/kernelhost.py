@@ -15,7 +15,7 @@ from pathlib import Path
 
 import zmq
 import zmq.asyncio
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from jupyter_client.kernelspec import KernelSpec, NoSuchKernel
 from nbformat import v4
 
 from dsjobs.notebook.forkserver import choice
@@ -24,7 +24,7 @@ from dsjobs.notebook.forkserver.opening import MAX_FOLDER_BYTES
 from dsjobs.notebook.kernelpool import Pool, PooledKernel
 from dsjobs.notebook.kernels import Kernel, Manager
 from dsjobs.notebook.kernelsettings import KernelSettings
-from dsjobs.notebook.kernelspecs import KernelChoice
+from dsjobs.notebook.kernelspecs import KernelChoice, manager
 
 # The end of a whole run does not wait longer for kernels that have been asked to end.
 _CLOSE_SECONDS = 1.0
@@ -230,7 +230,7 @@ class KernelHost:
         """The kernelspec of this name, which is looked for once. Raises OSError when it has gone meanwhile."""
         if name not in self._specs:
             try:
-                self._specs[name] = await asyncio.to_thread(KernelSpecManager().get_kernel_spec, name)
+                self._specs[name] = await asyncio.to_thread(manager().get_kernel_spec, name)
             except NoSuchKernel as error:
                 raise OSError(errno.ENOENT, f"kernel '{name}' is not installed") from error
         return self._specs[name]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsjobs.diagnostics import did_you_mean
 from dsjobs.notebook.errors import NotebookError
 from dsjobs.notebook.reading import Notebook
+
+if TYPE_CHECKING:
+    from jupyter_client.kernelspec import KernelSpecManager
 
 PYTHON_KERNEL = "python3"
 PACKAGES = ("ipykernel", "jupyter_client", "nbclient", "nbformat")
@@ -52,11 +58,19 @@ def choose(notebook: Notebook) -> KernelChoice:
     raise NotebookError(f"{asked}, which '{notebook.path.name}' asks for, is not installed", hint=hint)
 
 
+def manager() -> KernelSpecManager:
+    """What finds kernels where Jupyter does. It is told where that is: by itself it would import all of IPython, only to ask it
+    for the folder in which kernels were before 2015."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_core.paths import jupyter_path
+
+    earlier = Path(os.environ.get("IPYTHONDIR") or "~/.ipython").expanduser()
+    return KernelSpecManager(kernel_dirs=[*jupyter_path("kernels"), str(earlier / "kernels")])
+
+
 def _installed() -> dict[str, str]:
     """The language of each kernel that Jupyter finds; one that cannot be read counts as not installed."""
-    from jupyter_client.kernelspec import KernelSpecManager
-
-    specs = KernelSpecManager().get_all_specs()
+    specs = manager().get_all_specs()
     return {name: str(found["spec"].get("language") or "") for name, found in specs.items()}
 
 

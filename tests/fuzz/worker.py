@@ -26,7 +26,7 @@ import click
 import jsonschema_rs
 
 from dsjobs import schemas
-from dsjobs.cli import cli
+from dsjobs.cli import NOT_LOADED, cli
 from dsjobs.errors import DsjobsError
 from dsjobs.plan.saved import from_json
 from dsjobs.run import journal, records
@@ -57,7 +57,8 @@ WARMING = (
     b"version: 1\nvariables: {v: {type: string, default: a}}\n"
     b"jobs: [{name: x, notebook: a.ipynb, inputs: {A: '{{ vars.v | upper }}'}, outputs: {o: {pattern: a}}}]\n",
 )
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+for name in NOT_LOADED:
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 class SlowError(BaseException):
