@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from loopback import TOKEN, Loopback, settings_for
+from issuer import Issuer
+from loopback import OPERATIONS, TOKEN, Loopback, operation, settings_for
 
 from dsjobs.backends.access import Access
 from dsjobs.backends.datasphere import connection
@@ -32,6 +33,13 @@ def other_server() -> Iterator[Loopback]:
     loopback = Loopback()
     yield loopback
     loopback.close()
+
+
+@pytest.fixture
+def issuer(server: Loopback) -> Issuer:
+    """An IAM service on the server, which also has an operation."""
+    server.on("GET", OPERATIONS, operation())
+    return Issuer(server)
 
 
 @pytest.fixture
