@@ -23,11 +23,11 @@ from dsjobs.plan.planner import make_plan
 from dsjobs.plan.selectors import Earlier, asks_an_earlier_run, selected_jobs
 from dsjobs.spec import parse, source
 from dsjobs.spec import schema as schema_check
-from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.environments import check_environment
 from dsjobs.spec.expand import expand, uses_git
 from dsjobs.spec.include import merge
 from dsjobs.spec.references import check_references
+from dsjobs.spec.rendering import Shared
 from dsjobs.spec.secret_inputs import check_secrets
 from dsjobs.spec.variables import resolve
 
@@ -174,13 +174,13 @@ def check_everywhere(
     in_notebooks: list[Diagnostic] = []
     left = most = max(MAX_CHECKED, 5 * len(spec.jobs))
     size = 0
-    allowance = Allowance()
+    shared = Shared()
     for number, environment in enumerate(environments):
         if left < size:  # the next one is about as large as the last one
             in_notebooks.append(_left_unchecked(environment, f"{number} of {len(environments)}", most))
             break
         values, _ = resolve(spec, environment, environ={}, given=())
-        jobs, wrong = expand(spec, environment, values, None, allowance)
+        jobs, wrong = expand(spec, environment, values, None, shared)
         size = max(1, len(jobs))
         left -= size
         problems = [*check_environment(spec, environment), *wrong]

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -201,7 +202,8 @@ def _job_lines(index: int, planned: PlannedJob) -> list[str]:
     lines += [f"     {name} = {_one_line(text)}" for name, text in request.input_variables.items()]
     lines += [f"     {name} = ***   (secret {secret})" for name, secret in request.secrets.items()]
     lines += [
-        f"     {name} = {_one_line(str(text))}   (known when it starts)" for name, text in job.deferred_inputs.items()
+        f"     {name} = {_one_line(_begin(value))}   (known when it starts)"
+        for name, value in job.deferred_inputs.items()
     ]
     if job.tags:
         lines.append("     tags: " + ", ".join(job.tags))
@@ -233,9 +235,25 @@ def _retry(retry: Retry) -> str:
     return attempts + waits + kinds
 
 
+def _begin(value: Any) -> str:
+    """A text, or the JSON of another value as far as it is shown: a list of thousands may stand in each of many jobs."""
+    if isinstance(value, str):
+        return value
+    made = ""
+    for part in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        made += part
+        if len(made) > _SHOWN:
+            break
+    return made
+
+
 def _one_line(text: str) -> str:
     shown = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
-    return shown if len(shown) <= 100 else shown[:97] + "…"
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "…"
+
+
+_SHOWN = 100
+"""Characters of a value that a plan shows."""
 
 
 def _output(name: str, contract: Mapping[str, object]) -> str:

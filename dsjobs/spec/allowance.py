@@ -45,6 +45,10 @@ class Allowance:
         """A value of a job: its text, or JSON."""
         self._take(1 + len(text) // (_CHARACTERS if is_text else _ITEMS))
 
+    def take_items(self, count: int) -> None:
+        """A value of a job whose text was not made, because a template in it failed: others may have been rendered before."""
+        self._take(count // 2)
+
     def _take(self, steps: int) -> None:
         self.left -= steps
         self.is_spent = self.is_spent or self.left < 0

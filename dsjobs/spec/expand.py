@@ -10,14 +10,13 @@ from typing import Any
 from dsjobs.diagnostics import Diagnostic, Suggestions
 from dsjobs.marks import MarkedMap, Position
 from dsjobs.model import Cell, Environment, Job, JobFields, Matrix, Request, Retry, Spec, VariableValue
-from dsjobs.spec.allowance import Allowance
 from dsjobs.spec.cells import Bindings, Bound, cell_name, matrices_in
 from dsjobs.spec.durations import DurationError, seconds
 from dsjobs.spec.inputs import Input, inputs_of, rendered
 from dsjobs.spec.layers import Layers, first, layer_with, layers_of, position_of, together
 from dsjobs.spec.matrix import MAX_CELLS_OF_A_FILE, too_many_in_all
 from dsjobs.spec.references import LOAD_TIME_KEYS
-from dsjobs.spec.rendering import Rendering, roots
+from dsjobs.spec.rendering import Rendering, Shared, roots
 from dsjobs.spec.templates import SUBMIT_TIME, is_template, texts_in
 
 MAX_PROJECT_ID = 50  # Project.Execute, projectId
@@ -33,13 +32,13 @@ def expand(
     environment: Environment,
     variables: Mapping[str, VariableValue],
     git: Mapping[str, Any] | None,
-    allowance: Allowance | None = None,
+    shared: Shared | None = None,
 ) -> tuple[list[Job], list[Diagnostic]]:
     """The jobs of `spec` in `environment`, in the file's order, with every problem of their values. Each cell of a matrix is a
     job.
 
     `git`: `commit`, `branch`, `dirty` of the job file's repository, as templates see them; None where nobody has asked.
-    `allowance`: what rendering may cost; one for all environments of a file.
+    `shared`: one for all environments of a file.
     Templates that need a value that is not there stay as they are: only a plan must have all of them.
     """
     names: dict[str, Any] = {
@@ -54,7 +53,7 @@ def expand(
         place = environment.defaults if environment.defaults.matrix is shared else spec.defaults
         return [], [too_many_in_all(place.written.value_position("matrix"))]
     defaults = together(environment.defaults, spec.defaults)
-    expansion = _Expansion(environment, defaults, names, Bindings(matrices), allowance or Allowance())
+    expansion = _Expansion(environment, defaults, names, Bindings(matrices), shared or Shared())
     jobs: list[Job] = []
     for fields in spec.jobs:
         jobs += expansion.jobs(layers_of(spec, environment, fields), matrices.get(fields.name))
@@ -107,13 +106,13 @@ class _Expansion:
         defaults: JobFields,
         names: Mapping[str, Any],
         bindings: Bindings,
-        allowance: Allowance,
+        shared: Shared,
     ) -> None:
         self.environment = environment
         self.defaults = defaults
         self.bindings = bindings
         self.names = names
-        self.rendering = Rendering(names, allowance)
+        self.rendering = Rendering(names, shared)
         self.project_hints = Suggestions(environment.projects)
         self.connector_hints = Suggestions(environment.spark_connectors)
         self.left = MAX_NEEDED_CELLS

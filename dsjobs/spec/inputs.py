@@ -45,7 +45,7 @@ def _understood(name: str, value: Any, layer: JobFields, rendering: Rendering) -
     secret = secret_name(value)
     if secret is not None:
         return Input(name, secret, layer, "secret")
-    constant = rendering.constant(value)
+    constant = rendering.shared.constant(value)
     if constant is not None:
         return Input(name, constant, layer, "known")
     kind: Kind = "open" if rendering.is_open(value) else "rendered"

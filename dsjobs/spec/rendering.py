@@ -25,21 +25,68 @@ from dsjobs.spec.templates import (
 from dsjobs.spec.values import encode
 
 
+class Shared:
+    """What all jobs of a file share in every environment that is looked at: what rendering may still cost, and what lists and
+    mappings of the file have in them, which is looked for once."""
+
+    __slots__ = ("_constants", "_found", "_sizes", "allowance")
+
+    def __init__(self) -> None:
+        self.allowance = Allowance()
+        # By the identity of a list or mapping, which is kept so that no other one gets it.
+        self._constants: dict[int, tuple[Any, str | None]] = {}
+        self._found: dict[int, tuple[Any, Sequence[Template] | None]] = {}
+        self._sizes: dict[int, tuple[Any, int]] = {}
+
+    def constant(self, value: Any) -> str | None:
+        """The text of a list or mapping of the file without templates; None for others."""
+        if not isinstance(value, MarkedMap | MarkedList):
+            return None
+        known = self._constants.get(id(value))
+        if known is None:
+            try:
+                text = None if texts_in(value) else encode(value)
+            except ValueError:  # which is said where it stands
+                text = None
+            known = self._constants[id(value)] = (value, text)
+        return known[1]
+
+    def templates(self, value: Any) -> Sequence[Template] | None:
+        """The templates in a value; None where one has an error."""
+        if not isinstance(value, MarkedMap | MarkedList):
+            return _understood(value)
+        known = self._found.get(id(value))
+        if known is None:
+            known = self._found[id(value)] = (value, _understood(value))
+        return known[1]
+
+    def size(self, value: Any) -> int:
+        """How many values a value of the file has in it, itself included."""
+        if not isinstance(value, MarkedMap | MarkedList):
+            return 1
+        known = self._sizes.get(id(value))
+        if known is None:
+            items = value.values() if isinstance(value, MarkedMap) else value
+            known = self._sizes[id(value)] = (value, 1 + sum(map(self.size, items)))
+        return known[1]
+
+
 @dataclass(slots=True)
 class Rendering:
     """Renders the values of one job, or of one cell of it, after another. `cell`: its name; what is wrong with all cells of a
-    job is said of the first one. `matrix_keys`: those of all its cells. `allowance`: what is left to all jobs; when it is spent,
-    nothing more is rendered."""
+    job is said of the first one. `matrix_keys`: those of all its cells. When the allowance that is `shared` is spent, nothing
+    more is rendered."""
 
     names: Mapping[str, Any]
-    allowance: Allowance
+    shared: Shared
     cell: str | None = None
     matrix_keys: frozenset[str] = frozenset()
     problems: list[Diagnostic] = field(default_factory=list)
     _said: set[tuple[str, Position]] = field(default_factory=set)
-    # Of lists and mappings that the file keeps, by their identity.
-    _constants: dict[int, str | None] = field(default_factory=dict)
-    _found: dict[int, Sequence[Template] | None] = field(default_factory=dict)
+
+    @property
+    def allowance(self) -> Allowance:
+        return self.shared.allowance
 
     def text(self, key: str, raw: str | None, layers: Layers) -> str | None:
         """The text of a job's key; a template stays as it is where it needs a value that is not there."""
@@ -78,11 +125,12 @@ class Rendering:
         """The text of an input; None where it has none."""
         try:
             rendered = render(value, self.names, self.allowance)
-            text = self.constant(rendered)
+            text = self.shared.constant(rendered)
             if text is None:
                 text = encode(rendered)
                 self.allowance.take_value(text, is_text=isinstance(rendered, str))
         except TemplateError as error:
+            self.allowance.take_items(self.shared.size(value))
             self.failed(error, f"input '{name}': {error}", input_position(layer, name))
         except ValueError as error:
             self.problem("DSJ208", f"input '{name}': {error}", input_position(layer, name))
@@ -91,18 +139,6 @@ class Rendering:
                 self.refuse_spent(input_position(layer, name))
             return text
         return None
-
-    def constant(self, value: Any) -> str | None:
-        """The text of a list or mapping of the file without templates, made once however many jobs have it; None for others."""
-        if not isinstance(value, MarkedMap | MarkedList):
-            return None
-        key = id(value)
-        if key not in self._constants:
-            try:
-                self._constants[key] = None if texts_in(value) else encode(value)
-            except ValueError:  # which is said where it stands
-                self._constants[key] = None
-        return self._constants[key]
 
     def condition(self, when: str, layers: Layers) -> bool:
         """The value of a `when` that is known at load; true where it has an error."""
@@ -122,7 +158,7 @@ class Rendering:
 
     def deferred(self, value: Any, layer: JobFields, position: Position, layers: Layers, what: str = "") -> None:
         """Of a template that waits for the submit, say what is known now not to have a value then. `what` begins the message."""
-        for template in understood(value):
+        for template in self.shared.templates(value) or ():
             if any(path[0] == "matrix" for path in template.certain):
                 self.refuse_matrix(value, layer, position, layers)
             try:
@@ -133,23 +169,14 @@ class Rendering:
 
     def is_open(self, value: Any) -> bool:
         """Whether a template in `value` has an error, or needs something that has no value here."""
-        templates = self._templates(value)
+        templates = self.shared.templates(value)
         return templates is None or not all(
             self._has_value(reference.path) for template in templates for reference in template.references
         )
 
     def roots(self, value: Any) -> frozenset[str]:
         """The first parts of all names in the templates of a value."""
-        return _roots(self._templates(value) or ())
-
-    def _templates(self, value: Any) -> Sequence[Template] | None:
-        """The templates in a value; None where one has an error. A list or mapping of the file is looked through once."""
-        if not isinstance(value, MarkedMap | MarkedList):
-            return _understood(value)
-        key = id(value)
-        if key not in self._found:
-            self._found[key] = _understood(value)
-        return self._found[key]
+        return _roots(self.shared.templates(value) or ())
 
     def _has_value(self, path: tuple[str, ...]) -> bool:
         root, *rest = path
@@ -164,7 +191,7 @@ class Rendering:
         """A job without a matrix cannot take a default, of `layer`, that asks for one. Of a job's own templates
         `references.py` has spoken."""
         job = layers[0]
-        if layer is job or "matrix" in self.names or "matrix" not in roots(value):
+        if layer is job or "matrix" in self.names or "matrix" not in self.roots(value):
             return
         if not is_lost(layers, "matrix") and not any("matrix" in layer.written for layer in layers):
             message = f"this default asks for a matrix, which job '{job.name}' does not have"

@@ -9,8 +9,9 @@ import pytest
 
 from dsjobs.cli import loading
 from dsjobs.diagnostics import Diagnostic
-from dsjobs.spec.allowance import PER_JOB, START, Allowance
+from dsjobs.spec.allowance import PER_JOB, START
 from dsjobs.spec.expand import expand
+from dsjobs.spec.rendering import Shared
 from dsjobs.spec.templates import compile_template
 from dsjobs.spec.variables import resolve
 
@@ -93,11 +94,11 @@ def test_templates_when_ten_thousand_jobs_have_three_ordinary_ones_then_stay_far
     assert spec is not None
     (environment,) = spec.environments.values()
     values, _ = resolve(spec, environment, environ={}, given=())
-    allowance = Allowance()
-    _, problems = expand(spec, environment, values, None, allowance)
+    shared = Shared()
+    _, problems = expand(spec, environment, values, None, shared)
     all_of_it = START + 10_000 * PER_JOB
     assert problems == []
-    assert all_of_it - allowance.left < most * all_of_it
+    assert all_of_it - shared.allowance.left < most * all_of_it
 
 
 def test_value_when_it_has_no_templates_then_all_jobs_and_cells_share_its_text(tmp_path):
@@ -107,6 +108,32 @@ def test_value_when_it_has_no_templates_then_all_jobs_and_cells_share_its_text(t
     start = time.process_time()
     assert found_in(text, tmp_path) == []
     assert time.process_time() - start < 4
+
+
+BESIDE_MUCH = {
+    "waits for the run": ("{{ run.id }}", ""),
+    "has no value here": ("{{ git.commit }}", ""),
+    "fails": ("{{ vars.none[0] }}", "input 'A': the template uses a name without a value: the list has no 0"),
+    "asks for a matrix": ("{{ matrix.k }}", "this default asks for a matrix, which job 'j0' does not have"),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE_MUCH)
+@pytest.mark.parametrize("first", [True, False])
+def test_value_when_it_has_much_beside_a_template_then_jobs_and_environments_do_not_multiply_that(
+    name, first, tmp_path
+):
+    template, message = BESIDE_MUCH[name]
+    much, one = f"b: [{ITEMS}]", f'a: "{template}"'
+    value = f"{one}, {much}" if first else f"{much}, {one}"
+    jobs = "".join(f"- {{name: j{i}, notebook: a.ipynb}}\n" for i in range(300))
+    jobs += "- {name: m, notebook: a.ipynb, matrix: {k: [1]}}\n"
+    environments = "".join(f"  e{i}: {{backend: local}}\n" for i in range(10))
+    head = f"variables: {{none: {{type: array, default: []}}}}\nenvironments:\n{environments}"
+    start = time.process_time()
+    found = found_in(f"{head}defaults: {{inputs: {{A: {{{value}}}}}}}\njobs:\n{jobs}", tmp_path)
+    assert time.process_time() - start < 4
+    assert [one.message for one in found] == ([message] if message else [])
 
 
 def test_templates_when_the_file_has_few_jobs_then_each_may_do_as_much_as_one_alone(tmp_path):
