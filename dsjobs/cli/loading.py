@@ -160,7 +160,7 @@ def _nameless_jobs(data: MarkedMap) -> frozenset[str]:
     return frozenset(need for job in jobs if job is not None for need in job.get("needs", ()))
 
 
-MAX_CHECKED = 15_000
+MAX_CHECKED = 10_000
 """How many jobs and cells of all environments together are looked at, in a second or so; of the jobs of a file without matrices
 those of five environments always are."""
 

@@ -99,14 +99,15 @@ class Rendering:
             self.refuse_matrix(raw, layer_with(layers, key), position, layers)
             return raw
         try:
-            value = encode(compile_template(raw).render(self.names, self.allowance))
+            rendered = compile_template(raw).render(self.names, self.allowance)
+            value = encode(rendered)
         except TemplateError as error:
             self.failed(error, str(error), position)
             return raw
         except ValueError as error:
             self.problem("DSJ206", f"'{key}': {error}", position)
             return raw
-        self.allowance.take_value(value, is_text=True)
+        self.allowance.take_value(value, is_text=isinstance(rendered, str))
         if self.allowance.is_spent:
             self.refuse_spent(position)
         if not value:

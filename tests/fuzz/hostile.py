@@ -141,6 +141,9 @@ EXPENSIVE = (
     "{{ vars.list }}",
     "{{ KEY * 2 }}",
     "{{ 3 ** 2000 % 7 + KEY }}",
+    "{{ vars.list[9999] }}{{ KEY }}",
+    "{{ vars.list | sum }}{{ run.id }}{{ KEY }}",
+    "{{ git.commit }}{{ KEY }}",
 )
 
 
@@ -157,7 +160,9 @@ def _multiplied(chance: random.Random) -> str:
     if place == "inputs" or inputs > 1:
         rest = ", inputs: {" + ", ".join(f'A{i}: "{text}"' for i, text in enumerate(texts)) + "}"
     elif place == "nested":
-        rest = f', inputs: {{A: {{a: "{texts[0]}", b: [{", ".join("1" * 5000)}]}}}}'
+        parts = [f'a: "{texts[0]}"', f"b: [{', '.join('1' * chance.choice((5000, 40_000)))}]"]
+        chance.shuffle(parts)
+        rest = f", inputs: {{A: {{{', '.join(parts)}}}}}"
     else:
         rest = f', {place}: "{texts[0]}"'
     head = f"variables: {{one: 1, big: {'x' * 10_000}, list: [{', '.join(map(str, range(3000)))}]}}\nenvironments:\n"

@@ -51,6 +51,7 @@ FILES = {
     + matrix(300)
     + "  when: \"{{ range(3000) | map('string') | sort | join(',') | length > matrix.k }}\"\n",
     "specs": ONE + matrix(300) + f'  spec: "c{SLOW % "matrix.k"}"\n',
+    "specs of long lists": f"variables: {{v: [{ITEMS}]}}\n" + ONE + matrix(1000) + '  spec: "{{ vars.v }}"\n',
     "environments": "environments:\n"
     + "".join(f"  e{i}: {{backend: local}}\n" for i in range(300))
     + ONE

@@ -65,6 +65,6 @@ def test_file_when_it_has_hundreds_of_environments_then_not_all_are_checked_and_
     assert spec is not None
     found = loading.check_everywhere(spec, list(spec.environments.values()))
     assert time.process_time() - start < 4
-    message = "only the first 50 of 300 environments were checked: they have more than 15,000 jobs"
+    message = "only the first 33 of 300 environments were checked: they have more than 10,000 jobs"
     assert [(one.severity, one.message) for one in found] == [("warning", message)]
-    assert "--env e50" in str(found[0].hint)
+    assert "--env e33" in str(found[0].hint)
