@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,12 @@ class KernelChoice:
 
 def missing_packages() -> list[str]:
     """The packages that running notebooks needs and this interpreter does not have. Imports none of them."""
-    return [name for name in PACKAGES if find_spec(name) is None]
+    return [name for name in PACKAGES if not _is_there(name)]
+
+
+@cache
+def _is_there(package: str) -> bool:
+    return find_spec(package) is not None  # which looks at the disk, and is asked for each environment
 
 
 def choose(notebook: Notebook) -> KernelChoice:

@@ -125,7 +125,7 @@ class Rendering:
     def input(self, name: str, value: Any, layer: JobFields) -> str | None:
         """The text of an input; None where it has none."""
         try:
-            rendered = render(value, self.names, self.allowance)
+            rendered = self._rendered(value)
             text = self.shared.constant(rendered)
             if text is None:
                 text = encode(rendered)
@@ -140,6 +140,16 @@ class Rendering:
                 self.refuse_spent(input_position(layer, name))
             return text
         return None
+
+    def _rendered(self, value: Any) -> Any:
+        """A value with its templates rendered; lists and mappings that have none in them stay what they are."""
+        if not isinstance(value, MarkedMap | MarkedList):
+            return render(value, self.names, self.allowance)
+        if self.shared.templates(value) == []:
+            return value
+        if isinstance(value, MarkedMap):
+            return {key: self._rendered(item) for key, item in value.items()}
+        return [self._rendered(item) for item in value]
 
     def condition(self, when: str, layers: Layers) -> bool:
         """The value of a `when` that is known at load; true where it has an error."""
